@@ -1,0 +1,36 @@
+# tifs_library(NAME FOLDER DEPS...): the library of one folder under src/, all *.cc but *_test.cc and
+# *_fuzz.cc (and of the subfolders in TIFS_PARTS_OF_NAME), linked to exactly the libraries that the layer map allows it; and NAME_test from its *_test.cc.
+function(tifs_library name folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cc)
+  foreach(part IN LISTS TIFS_PARTS_OF_${name})
+    file(GLOB part_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/${part}/*.cc)
+    list(APPEND sources ${part_sources})
+  endforeach()
+  if(NOT sources)
+    message(STATUS "src/${folder}: no sources yet")
+    return()
+  endif()
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz|main)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  add_library(${name} STATIC ${sources})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(${name} PUBLIC ${ARGN})
+  if(tests AND TIFS_BUILD_TESTS)
+    tifs_test(${name}_test LABELS unit SOURCES ${tests} DEPS ${name})
+  endif()
+endfunction()
+
+# tifs_test(NAME LABELS ... SOURCES ... DEPS ... [TIMEOUT seconds] [ARGS ...]): a GoogleTest program that
+# is one ctest entry.
+function(tifs_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "LABELS;SOURCES;DEPS;ARGS" ${ARGN})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${T_SOURCES})
+  target_link_libraries(${name} PRIVATE ${T_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
+  set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT}
+                       SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\] [0-9]+ test.*\\[  PASSED  \\] 0 tests")
+endfunction()
