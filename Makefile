@@ -51,8 +51,8 @@ package: setup
 	@$(MAKE) --no-print-directory build
 	cd $(BUILD_DIR) && cpack -G DEB
 
-format:
-	find src tests bench -name '*.h' -o -name '*.cc' | xargs clang-format -i
+format: setup-test
+	python3 -B tests/style/format_test.py --fix
 
 clean:
 	rm -rf $(BUILD_DIR)
