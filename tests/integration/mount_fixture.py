@@ -94,6 +94,7 @@ def mount_entry(path):
             where = fields[4].decode("unicode_escape").encode("latin-1")
             if where == os.fsencode(path):
                 found = {
+                    "id": int(fields[0]),
                     "options": fields[5].decode().split(","),
                     "type": tail[0].decode(),
                     "source": tail[1].decode("unicode_escape"),
@@ -338,6 +339,7 @@ class Mounted:
         """
         if options is not None:
             self.options = list(options)
+        before = mount_entry(self.path)
         command = [self._bed.tifs, "mount", self.uri, self.path, "--foreground"]
         if self.options:
             command += ["-o", ",".join(self.options)]
@@ -347,10 +349,12 @@ class Mounted:
             )
         self.pid = self._process.pid
         self._bed.guard("pid", self.pid)
+        # A dead mount may still be there, which this one must take away.
         wait_until(
-            lambda: mount_entry(self.path) or self._process.poll() is not None, MOUNT_DEADLINE_S
+            lambda: self._is_mounted_after(before) or self._process.poll() is not None,
+            MOUNT_DEADLINE_S,
         )
-        if not mount_entry(self.path) or self._process.poll() is not None:
+        if self._process.poll() is not None or not self._is_mounted_after(before):
             self._kill()
             raise MountFailure(
                 f"{' '.join(command)}: did not mount (exit {self._process.returncode}):\n"
@@ -358,6 +362,10 @@ class Mounted:
             )
         self._ever_mounted = True
         os.statvfs(self.path)
+
+    def _is_mounted_after(self, before):
+        entry = mount_entry(self.path)
+        return entry and (not before or entry["id"] != before["id"])
 
     def unmount(self):
         """A clean unmount; the process must end well."""
@@ -423,6 +431,21 @@ class Mounted:
                 shutil.rmtree(tree, ignore_errors=True)
             with contextlib.suppress(OSError):
                 os.unlink(self.log_path)
+
+    def is_serving(self):
+        return self._process is not None and self._process.poll() is None
+
+    def unmounted_by_others(self):
+        """Takes note that the mount is gone, or its process killed, by the test's own doing."""
+        self._process.wait(UNMOUNT_DEADLINE_S)
+        self._process = None
+
+    def recover(self):
+        """Mounts again after the mount process died, and says how it died."""
+        code = self._process.poll() if self._process else None
+        print(f"the mount process had ended with {code}:\n{tail_of(self.log_path)}", flush=True)
+        self._kill()
+        self.mount()
 
     def peak_memory_bytes(self):
         """The most memory the file system's process has ever had resident, or None."""
@@ -494,11 +517,8 @@ class Reference:
     def mount(self, options=None):
         if options is not None:
             self.options = list(options)
+            self._subdir = next((o[7:] for o in options if o.startswith("subdir=")), None)
         if self._is_tmpfs and not mount_entry(self.path):
-            self._subdir = next(
-                (option[7:] for option in self.options if option.startswith("subdir=")),
-                self._subdir,
-            )
             kept = [option for option in self.options if not option.startswith("subdir=")]
             shown = self._whole + (self._subdir or "")
             if not os.path.isdir(shown):
@@ -519,6 +539,9 @@ class Reference:
 
     def fsck(self):
         pass
+
+    def is_serving(self):
+        return True
 
     def peak_memory_bytes(self):
         return None

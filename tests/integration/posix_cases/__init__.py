@@ -1,0 +1,1 @@
+"""The cases of mount.posix, one file a subject."""
