@@ -66,10 +66,14 @@ inline Status OkStatus() { return {}; }
 
 }  // namespace tifs
 
-// The value of a Result, or return its error from the enclosing function.
-#define TRY(...)                                                              \
-  __extension__({                                                             \
-    auto&& try_result_ = (__VA_ARGS__);                                       \
-    if (!try_result_) [[unlikely]] return std::move(try_result_).error();     \
-    std::move(try_result_).value();                                           \
+// The value of a Result, or return its error from the enclosing function. Each use has a name of its own,
+// so that one may stand within another.
+#define TRY(...) TIFS_TRY_AS(TIFS_TRY_NAME(__COUNTER__), __VA_ARGS__)
+#define TIFS_TRY_NAME(number) TIFS_TRY_NAME_OF(number)
+#define TIFS_TRY_NAME_OF(number) try_result_##number
+#define TIFS_TRY_AS(name, ...)                              \
+  __extension__({                                           \
+    auto&& name = (__VA_ARGS__);                            \
+    if (!name) [[unlikely]] return std::move(name).error(); \
+    std::move(name).value();                                \
   })

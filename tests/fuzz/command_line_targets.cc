@@ -1,0 +1,165 @@
+// What people and fstab type: any text is an answer or an error that is safe to print.
+#include <algorithm>
+#include <array>
+
+#include "base/coding.h"
+#include "cli/mount_options.h"
+#include "cli/output.h"
+#include "cli/size_text.h"
+#include "cli/uri.h"
+#include "fuzz_target.h"
+
+namespace tifs::fuzz {
+namespace {
+
+bool HasControlCharacters(std::string_view text) {
+  return std::ranges::any_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+// Error texts go to terminals and logs.
+std::string CheckError(const Error& error) {
+  if (error.code() != ErrorCode::kInvalid) return "not kInvalid";
+  if (HasControlCharacters(error.ToString())) return "the error's text could drive a terminal";
+  return {};
+}
+
+std::string RunUri(std::string_view text) {
+  (void)cli::LooksLikeUri(text);
+  const auto uri = cli::ParseUri(text);
+  if (!uri) return CheckError(uri.error());
+  const std::string canonical = uri->ToString();
+  const auto again = cli::ParseUri(canonical);
+  if (!again) return "the canonical text is not a URI: " + canonical;
+  if (again->scheme != uri->scheme || again->authority != uri->authority ||
+      again->path != uri->path || again->query != uri->query) {
+    return "the canonical text means something else: " + canonical;
+  }
+  if (again->ToString() != canonical) return "not canonical: " + canonical;
+  if (uri->authority.empty() && uri->query.empty() &&
+      (HasControlCharacters(canonical) || canonical.find_first_of(", ") != std::string::npos)) {
+    return "not fit for a mount table: " + canonical;
+  }
+  return {};
+}
+
+std::string MakeUri(Random& random) {
+  static constexpr std::array<std::string_view, 12> kPieces = {
+      "/", "//", ".", "..", "srv", "%2F", "%00", "%zz", "?volume=", "a b", ",", "#"};
+  std::string text = random.OneIn(4) ? "tikv://pd1:2379" : "rocks://";
+  for (uint64_t i = random.Below(8); i > 0; --i) {
+    text.append("/").append(kPieces[random.Below(kPieces.size())]);
+  }
+  return text;
+}
+
+std::string RunSize(std::string_view text) {
+  const auto size = cli::ParseSize(text);
+  if (!size) return CheckError(size.error());
+  const auto again = cli::ParseSize(cli::ExactSize(*size));
+  if (!again || *again != *size) return "the exact text is not exact";
+  const auto shown = cli::ParseSize(cli::FormatSize(*size));
+  // One decimal: within a twentieth of the unit, which is at most the size itself.
+  const double off = shown ? static_cast<double>(*shown) - static_cast<double>(*size) : 0;
+  if (shown &&
+      (off > static_cast<double>(*size) * 0.05 || -off > static_cast<double>(*size) * 0.05)) {
+    return "the shown text is far off: " + cli::FormatSize(*size);
+  }
+  return {};
+}
+
+std::string MakeSize(Random& random) {
+  static constexpr std::array<std::string_view, 14> kUnits = {
+      "", "B", "K", "k", "KiB", "kb", "MB", "GiB", " GiB", "T", "PiB", "E", "EiB", "XiB"};
+  std::string text = std::to_string(RandomInteger(random) >> random.Below(64));
+  if (random.OneIn(2)) text.append(".").append(std::to_string(random.Below(100'000)));
+  return text.append(kUnits[random.Below(kUnits.size())]);
+}
+
+std::string RunCount(std::string_view text) {
+  const auto count = cli::ParseCount(text);
+  if (!count) return CheckError(count.error());
+  std::string shown = cli::FormatCount(*count);
+  std::erase(shown, ',');
+  return shown == std::to_string(*count) ? "" : "the shown text is another number";
+}
+
+std::string RunMountOptions(std::string_view text) {
+  cli::MountOptions options;
+  const Status status = cli::ParseMountOptions(text, options);
+  if (!status) return CheckError(status.error());
+  if (options.memory_bytes < cli::kMinMemoryBytes) return "too little memory";
+  if (options.threads > cli::kMaxThreads) return "too many threads";
+  if (options.umask && *options.umask > 0777) return "umask";
+  if (!options.subdirectory.starts_with('/')) return "subdir is not absolute";
+  if (!options.metrics_address.empty() && !cli::ParseHostPort(options.metrics_address)) {
+    return "a metrics address that is none";
+  }
+  return {};
+}
+
+std::string MakeMountOptions(Random& random) {
+  static constexpr std::array<std::string_view, 21> kOptions = {"ro",
+                                                                "rw",
+                                                                "remount",
+                                                                "subdir=/a",
+                                                                "subdir=",
+                                                                "noatime",
+                                                                "umask=022",
+                                                                "umask=9",
+                                                                "allow_other",
+                                                                "suid",
+                                                                "dev",
+                                                                "sync",
+                                                                "memory=512MiB",
+                                                                "memory=1",
+                                                                "threads=8",
+                                                                "log=/var/log/a\\,b",
+                                                                "log_level=debug",
+                                                                "metrics=[::1]:9100",
+                                                                "metrics=:0",
+                                                                "x-systemd.automount",
+                                                                "_netdev"};
+  std::string text;
+  for (uint64_t i = random.Below(6); i > 0; --i) {
+    text.append(kOptions[random.Below(kOptions.size())]).append(i > 1 ? "," : "");
+  }
+  return text;
+}
+
+std::string RunHostPort(std::string_view text) {
+  const auto address = cli::ParseHostPort(text);
+  if (!address) return CheckError(address.error());
+  return address->port != 0 && !address->host.empty() ? "" : "an address without a host or a port";
+}
+
+std::string MakeHostPort(Random& random) {
+  static constexpr std::array<std::string_view, 5> kHosts = {"", "127.0.0.1", "[::1]", "::1", "h"};
+  return std::string(kHosts[random.Below(kHosts.size())]) + ":" +
+         std::to_string(RandomInteger(random) >> random.Below(64));
+}
+
+// Escaping: nothing left that a terminal, a log or a shell would obey.
+std::string RunEscapes(std::string_view text) {
+  if (HasControlCharacters(cli::Escaped(text))) return "Escaped leaves control characters";
+  const std::string line = EscapeForLog(text);
+  const bool plain =
+      std::ranges::all_of(line, [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
+  return plain ? "" : "EscapeForLog leaves more than printable ASCII";
+}
+
+std::string MakeText(Random& random) { return RandomBytes(random, random.Below(100)); }
+
+constexpr Target kTargets[] = {
+    {"uri", RunUri, MakeUri},
+    {"size", RunSize, MakeSize},
+    {"count", RunCount, MakeSize},
+    {"mount_options", RunMountOptions, MakeMountOptions},
+    {"host_port", RunHostPort, MakeHostPort},
+    {"escapes", RunEscapes, MakeText},
+};
+
+}  // namespace
+
+std::span<const Target> CommandLineTargets() { return kTargets; }
+
+}  // namespace tifs::fuzz
