@@ -1,0 +1,1 @@
+"""The cases of mount.programs, one file a kind of program."""
