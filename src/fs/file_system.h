@@ -64,10 +64,11 @@ struct FileSystemOptions {
 struct OpenFlags {
   bool read = false;
   bool write = false;
-  bool append = false;
   bool truncate = false;
   bool execute = false;  // the kernel opens it to run it
   bool sync = false;     // O_SYNC or O_DSYNC: each write is durable when it returns
+  // Truncating: clear setuid, setgid and capabilities, which the opener has no right to keep.
+  bool kill_privileges = false;
 };
 
 struct OpenedFile {
@@ -133,11 +134,14 @@ Result<bool> IsFormatted(kv::Store& store);
 // Every operation can answer kIo, kCorrupt (EIO) and, when nothing may be written, kReadOnly.
 class FileSystem {
  public:
-  // Opens a formatted store. `store`, `clock` and `blocks` (nullptr: blocks as values of the store)
-  // outlive it. Errors: kNotFound (not formatted), kNotSupported (newer format), kInvalid.
+  // Opens a formatted store; `store` and `clock` outlive it. File blocks are values of the store, or
+  // live where `blocks` puts them. Errors: kNotFound (not formatted), kNotSupported (newer format),
+  // kInvalid.
+  static Result<std::unique_ptr<FileSystem>> Open(kv::Store& store, Clock& clock,
+                                                  FileSystemOptions options);
   static Result<std::unique_ptr<FileSystem>> Open(kv::Store& store, Clock& clock,
                                                   FileSystemOptions options,
-                                                  std::unique_ptr<BlockStore> blocks = nullptr);
+                                                  std::unique_ptr<BlockStore> blocks);
   // Stops the background work and makes everything durable. Idempotent; the destructor calls it.
   Status Close();
   ~FileSystem();
@@ -178,9 +182,9 @@ class FileSystem {
   // One snapshot.
   Result<size_t> Read(const OpContext& context, InodeNumber inode, HandleId handle,
                       uint64_t offset_bytes, std::span<char> out);
-  // Writes all of `data` in one transaction; returns its size. With the handle's `append`, or
-  // `at_end`, the offset is the file's end as of that transaction. `kill_privileges`: the writer has
-  // no right to keep setuid and setgid.
+  // Writes all of `data` in one transaction; returns its size. With `at_end` (O_APPEND) the offset is
+  // the file's end as of that transaction. `kill_privileges`: the writer has no right to keep setuid
+  // and setgid. Durable on return with `sync`, or if the handle was opened so.
   struct WriteOptions {
     bool at_end = false;
     bool sync = false;
@@ -212,7 +216,7 @@ class FileSystem {
 
   // --- extended attributes ---
   Result<std::string> GetXattr(const OpContext& context, InodeNumber inode, std::string_view name);
-  // `kill_setgid`: set with an access ACL by one who may not keep setgid (FUSE_SETXATTR_ACL_KILL_SGID).
+  // An access ACL (system.posix_acl_access) sets the mode too.
   Status SetXattr(const OpContext& context, InodeNumber inode, std::string_view name,
                   std::string_view value, XattrFlag flag);
   // Names, each ended by a NUL, as listxattr(2).

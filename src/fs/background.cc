@@ -1,0 +1,120 @@
+#include "fs/background.h"
+
+#include "base/log.h"
+#include "fs/mutation.h"
+#include "fs/ops/ops.h"
+
+namespace tifs::fs {
+namespace {
+
+constexpr auto kAtimeInterval = std::chrono::seconds(10);
+constexpr auto kRetryInterval = std::chrono::seconds(1);
+constexpr auto kFreeSpaceLimit = std::chrono::seconds(5);
+constexpr size_t kAtimesAtOnce = 128;
+
+}  // namespace
+
+Status Background::QueueLeftovers() {
+  std::vector<Leftover> found;
+  TRY(mount_.runner.Read([&](kv::Transaction& txn) -> Status {
+    found.clear();
+    const KeySpan span = mount_.schema.AllOf(Schema::Scope::kLeftover);
+    return txn.Scan(span.range(), 0, kv::Direction::kForward,
+                    [&](std::string_view key, std::string_view value) {
+                      const auto parsed = mount_.schema.ParseLeftover(key);
+                      const auto record = LeftoverRecord::Decode(value);
+                      if (parsed && record) {
+                        found.push_back({parsed->begun, parsed->inode, record->kind});
+                      } else {
+                        LogError("corrupt leftover; fsck mends it");
+                      }
+                      return true;
+                    });
+  }));
+  for (const Leftover& leftover : found) mount_.leftovers.Push(leftover);
+  if (!found.empty()) LogInfo("recovery: {} orphans and clears to work off", found.size());
+  return {};
+}
+
+void Background::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Background::Stop() {
+  stopping_ = true;
+  mount_.leftovers.Wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Background::Run() {
+  while (!stopping_) {
+    Result<bool> more = RunStep();
+    if (!more) {
+      LogError("background work: {}", more.error().ToString());
+      mount_.leftovers.Wait(mount_.clock, kRetryInterval);
+    } else if (!*more) {
+      if (mount_.atimes.size() == 0) {
+        mount_.leftovers.Wait();
+        continue;
+      }
+      mount_.leftovers.Wait(mount_.clock, kAtimeInterval);
+      if (Status stored = StoreAtimes(); !stored) {
+        LogError("access times: {}", stored.error().ToString());
+      }
+    }
+  }
+}
+
+Result<bool> Background::RunStep() {
+  MutexLock lock(step_mutex_);
+  if (mount_.read_only) return false;
+  busy_ = true;
+  Result<bool> more = true;
+  if (!mount_.space.needs_recount()) {
+    more = ReclaimOne();
+  } else if (Status counted = mount_.space.Recount(); !counted) {
+    more = std::move(counted).error();
+  }
+  busy_ = false;
+  return more;
+}
+
+Result<bool> Background::ReclaimOne() {
+  const std::optional<Leftover> leftover = mount_.leftovers.Pop();
+  if (!leftover) return false;
+  const OpContext context;
+  Result<bool> done = Mutate(mount_, context, [&](Operation& op) {
+    return ops::ReclaimStep(op, *leftover);
+  });
+  if (!done) {
+    // A corrupt inode is left to fsck; all else is tried again.
+    if (done.error().code() != ErrorCode::kCorrupt) mount_.leftovers.Push(*leftover);
+    return std::move(done).error();
+  }
+  if (!*done) {
+    mount_.leftovers.Push(*leftover);
+  } else if (leftover->kind == LeftoverKind::kOrphan) {
+    mount_.metrics.reclaimed_inodes.Add();
+  }
+  return true;
+}
+
+void Background::FreeSpace() {
+  const auto give_up = mount_.clock.Monotonic() + kFreeSpaceLimit;
+  for (;;) {
+    const Result<bool> more = RunStep();
+    if (!more || !*more || mount_.clock.Monotonic() > give_up) return;
+  }
+}
+
+Status Background::StoreAtimes() {
+  while (!mount_.read_only) {
+    const auto atimes = mount_.atimes.Take(kAtimesAtOnce);
+    if (atimes.empty()) return {};
+    const OpContext context;
+    TRY(Mutate(mount_, context, [&](Operation& op) { return ops::StoreAtimes(op, atimes); }));
+  }
+  return {};
+}
+
+}  // namespace tifs::fs

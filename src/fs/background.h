@@ -1,0 +1,46 @@
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+#include "base/result.h"
+#include "base/sync.h"
+#include "fs/operation.h"
+
+namespace tifs::fs {
+
+// The work that operations leave: reclaiming orphans, clearing blocks, storing access times, counting
+// usage after a crash. All in bounded steps, each a transaction, resumable after a kill at any point.
+class Background {
+ public:
+  explicit Background(MountState& mount) : mount_(mount) {}
+  ~Background() { Stop(); }
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+
+  // Queues what an earlier mount left.
+  Status QueueLeftovers();
+  void Start();
+  // Waits for the step under way; what is left stays for the next mount. Idempotent.
+  void Stop();
+
+  // One step; false: nothing is left. Safe from any thread, one at a time.
+  Result<bool> RunStep();
+  // Works off what would give space back, for at most some seconds; what is open stays.
+  void FreeSpace();
+  Status StoreAtimes();
+  // Whether a step is under way, which may give space back.
+  bool busy() const { return busy_.load(std::memory_order_relaxed); }
+
+ private:
+  void Run();
+  Result<bool> ReclaimOne();
+
+  MountState& mount_;
+  Mutex step_mutex_;
+  std::atomic<bool> busy_{false};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace tifs::fs

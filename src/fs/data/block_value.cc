@@ -1,0 +1,34 @@
+#include "fs/data/block_value.h"
+
+#include "base/coding.h"
+
+namespace tifs::fs {
+namespace {
+
+constexpr uint8_t kVersion = 1;
+
+}  // namespace
+
+void BlockValue::AppendHead(std::string& out, BlockEncoding encoding, uint32_t epoch) {
+  Encoder encoder(out);
+  encoder.Fixed(kVersion);
+  encoder.Fixed(static_cast<uint8_t>(encoding));
+  encoder.Fixed(epoch);
+}
+
+Result<BlockValue> BlockValue::Decode(std::string_view value) {
+  Decoder decoder(value);
+  const auto version = decoder.Fixed<uint8_t>();
+  const auto encoding = decoder.Fixed<uint8_t>();
+  BlockValue block;
+  block.epoch = decoder.Fixed<uint32_t>();
+  if (!decoder.ok() || version != kVersion) return Error(ErrorCode::kCorrupt, "block version");
+  if (encoding > static_cast<uint8_t>(BlockEncoding::kExtent)) {
+    return Error(ErrorCode::kCorrupt, "block encoding");
+  }
+  block.encoding = static_cast<BlockEncoding>(encoding);
+  block.payload = decoder.Rest();
+  return block;
+}
+
+}  // namespace tifs::fs

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+
+#include "fs/data/block_store.h"
+
+namespace tifs::fs {
+
+// Blocks as values of the store itself, next to each other under the file's inode number, so that one
+// scan reads a range. A value holds its bytes up to the last one written: at most a block.
+class KvBlocks : public BlockStore {
+ public:
+  void Attach(const Schema& schema, uint32_t block_size_bytes) override;
+  Status Read(kv::Transaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
+              std::span<char> out) override;
+  Result<int64_t> Write(kv::Transaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
+                        std::string_view data, BlockIndex fresh_from) override;
+  Result<int64_t> Zero(kv::Transaction& txn, const InodeRecord& inode, uint64_t begin_bytes,
+                       uint64_t end_bytes) override;
+  Status Scan(kv::Transaction& txn, InodeNumber inode, const BlockRange& range,
+              const BlockVisitor& visitor) override;
+  Status Delete(kv::Transaction& txn, InodeNumber inode, const StoredBlock& block) override;
+
+ private:
+  Status Put(kv::Transaction& txn, const InodeRecord& inode, BlockIndex index,
+             std::string_view bytes);
+
+  const Schema* schema_ = nullptr;
+  uint32_t block_size_bytes_ = 0;
+};
+
+}  // namespace tifs::fs

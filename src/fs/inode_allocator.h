@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "base/sync.h"
+#include "fs/schema.h"
+#include "fs/types.h"
+#include "kv/run_transaction.h"
+
+namespace tifs::fs {
+
+// Hands out inode numbers, never one twice: takes them from the store in ranges, each range in a
+// transaction of its own. What a crash leaves of a range is never used. Safe for several threads.
+class InodeAllocator {
+ public:
+  InodeAllocator(kv::TransactionRunner& runner, const Schema& schema)
+      : runner_(runner), schema_(schema) {}
+
+  Result<InodeNumber> Allocate();
+
+ private:
+  static constexpr uint64_t kRange = 8192;
+
+  kv::TransactionRunner& runner_;
+  const Schema& schema_;
+  Mutex mutex_;
+  uint64_t next_ GUARDED_BY(mutex_) = 0;
+  uint64_t end_ GUARDED_BY(mutex_) = 0;
+};
+
+// The value of Schema::NextInode: the first number that was never handed to a range.
+std::string EncodeNextInode(uint64_t next);
+Result<uint64_t> DecodeNextInode(std::string_view value);
+
+}  // namespace tifs::fs

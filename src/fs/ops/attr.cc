@@ -1,0 +1,116 @@
+#include <algorithm>
+
+#include "fs/access.h"
+#include "fs/data/file_data.h"
+#include "fs/ops/ops.h"
+#include "fs/posix_acl.h"
+
+namespace tifs::fs::ops {
+namespace {
+
+// Who may make these changes, by setattr_prepare's rules in the kernel.
+Status CheckChanges(Operation& op, const InodeRecord& inode, const AttributeChanges& changes,
+                    bool through_handle) {
+  if (!op.mount.options.check_permissions || op.context.IsRoot()) return {};
+  const bool owner = op.context.uid == inode.uid;
+  const auto not_permitted = [] { return Error(ErrorCode::kNotPermitted, "setattr"); };
+  if (changes.mode && !owner) return not_permitted();
+  if (changes.uid && !(owner && *changes.uid == inode.uid)) return not_permitted();
+  if (changes.gid) {
+    const bool may = owner && (*changes.gid == inode.gid || IsMember(op.context, *changes.gid));
+    if (!may) return not_permitted();
+  }
+  if (changes.size_bytes && !through_handle) TRY(CheckAccess(op, inode, kMayWrite));
+  if ((changes.atime || changes.mtime) && !owner) {
+    const bool only_now = (!changes.atime || changes.atime->now) &&
+                          (!changes.mtime || changes.mtime->now);
+    if (!only_now) return not_permitted();
+    if (!through_handle) TRY(CheckAccess(op, inode, kMayWrite));
+  }
+  return {};
+}
+
+Status ChangeMode(Operation& op, InodeRecord& inode, uint32_t mode) {
+  if (!op.context.IsRoot() && !IsMember(op.context, inode.gid)) mode &= ~uint32_t{S_ISGID};
+  inode.mode = (inode.mode & S_IFMT) | (mode & 07777);
+  if (!inode.Has(InodeRecord::kHasAccessAcl)) return {};
+  const auto xattr = TRY(op.records.LoadXattr(inode.number, kAccessAclName));
+  if (!xattr) return Error(ErrorCode::kCorrupt, "access acl is missing");
+  PosixAcl acl = TRY(PosixAcl::Decode(*xattr));
+  acl.SetModeBits(mode);
+  return op.records.StoreXattr(inode.number, kAccessAclName, acl.Encode());
+}
+
+Status DropCapability(Operation& op, InodeRecord& inode) {
+  if (!inode.Has(InodeRecord::kHasCapability)) return {};
+  inode.Set(InodeRecord::kHasCapability, false);
+  return op.records.DeleteXattr(inode.number, "security.capability");
+}
+
+Status ChangeOwner(Operation& op, InodeRecord& inode, const AttributeChanges& changes) {
+  if (changes.uid) inode.uid = *changes.uid;
+  if (changes.gid) inode.gid = *changes.gid;
+  if (inode.IsDirectory()) return {};
+  if (!changes.mode) inode.mode = WithoutPrivileges(inode.mode);
+  return DropCapability(op, inode);
+}
+
+Status ChangeSize(Operation& op, InodeRecord& inode, const AttributeChanges& changes) {
+  if (inode.IsDirectory()) return Error(ErrorCode::kIsDirectory, "truncate");
+  if (!inode.IsRegular()) return Error(ErrorCode::kInvalid, "truncate");
+  TRY(file_data::Truncate(op, inode, *changes.size_bytes));
+  if (changes.kill_privileges) inode.mode = WithoutPrivileges(inode.mode);
+  return DropCapability(op, inode);
+}
+
+}  // namespace
+
+Result<Entry> GetAttributes(Operation& op, InodeNumber inode) {
+  return EntryOf(op, TRY(op.records.LoadInode(inode, InlineData::kSkip)));
+}
+
+Result<Entry> SetAttributes(Operation& op, InodeNumber number, const AttributeChanges& changes,
+                            bool through_handle) {
+  InodeRecord inode = TRY(op.records.LoadInode(number));
+  TRY(CheckChanges(op, inode, changes, through_handle));
+  if (inode.IsDirectory()) {
+    // The stripes' times move into the inode, where they can be set; and what adds or removes entries
+    // meanwhile conflicts.
+    const StripeRecord stripes = TRY(op.records.LoadStripes(number));
+    inode.mtime = std::max(inode.mtime, stripes.mtime);
+    inode.ctime = std::max(inode.ctime, stripes.ctime);
+    TRY(op.records.ResetStripeTimes(number));
+  }
+  Touch(inode, op.now, changes.size_bytes.has_value());
+  if (changes.uid || changes.gid) TRY(ChangeOwner(op, inode, changes));
+  if (changes.mode) TRY(ChangeMode(op, inode, *changes.mode));
+  if (changes.size_bytes) TRY(ChangeSize(op, inode, changes));
+  if (changes.atime) inode.atime = changes.atime->now ? op.now : changes.atime->time;
+  if (changes.mtime) inode.mtime = changes.mtime->now ? op.now : changes.mtime->time;
+  if (changes.ctime) inode.ctime = *changes.ctime;
+  TRY(op.records.StoreInode(inode));
+  Entry entry = TRY(EntryOf(op, inode));
+  if (changes.atime) entry.attributes.atime = inode.atime;  // a read's pending one is forgotten
+  return entry;
+}
+
+Status Access(Operation& op, InodeNumber inode, int mask) {
+  const InodeRecord record = TRY(op.records.LoadInode(inode, InlineData::kSkip));
+  return EvaluateAccess(op, record, static_cast<uint32_t>(mask) & 7);
+}
+
+Status StoreAtimes(Operation& op, std::span<const std::pair<InodeNumber, Timespec>> atimes) {
+  for (const auto& [number, atime] : atimes) {
+    Result<InodeRecord> inode = op.records.LoadInode(number);
+    if (!inode) {
+      if (inode.error().code() == ErrorCode::kStale) continue;
+      return std::move(inode).error();
+    }
+    if (inode->atime >= atime) continue;
+    inode->atime = atime;
+    TRY(op.records.StoreInode(*inode));
+  }
+  return {};
+}
+
+}  // namespace tifs::fs::ops

@@ -1,0 +1,264 @@
+#include "fs/records.h"
+
+#include <algorithm>
+
+#include "base/coding.h"
+
+namespace tifs::fs {
+namespace {
+
+constexpr uint8_t kValueVersion = 1;
+
+Error Corrupt(const char* what) { return Error(ErrorCode::kCorrupt, what); }
+
+void EncodeTime(Encoder& encoder, const Timespec& time) {
+  encoder.Fixed(static_cast<uint64_t>(time.seconds));
+  encoder.Fixed(time.nanoseconds);
+}
+
+Timespec DecodeTime(Decoder& decoder) {
+  const auto seconds = static_cast<int64_t>(decoder.Fixed<uint64_t>());
+  return {seconds, decoder.Fixed<uint32_t>()};
+}
+
+bool IsTime(const Timespec& time) { return time.nanoseconds < 1'000'000'000; }
+
+// Starts a value; the encoder appends to it.
+std::string Begin(size_t expected_bytes) {
+  std::string value;
+  value.reserve(expected_bytes);
+  value.push_back(kValueVersion);
+  return value;
+}
+
+}  // namespace
+
+bool InodeRecord::IsLive(BlockIndex index, uint32_t epoch) const {
+  for (const PendingClear& clear : pending_clears) {
+    if (epoch < clear.epoch && clear.range.Contains(index)) return false;
+  }
+  return true;
+}
+
+bool InodeRecord::IsPreallocated(BlockIndex index) const {
+  return std::ranges::any_of(preallocated,
+                             [&](const BlockRange& range) { return range.Contains(index); });
+}
+
+uint64_t InodeRecord::ChargeOf(BlockIndex index, uint64_t length_bytes,
+                               uint32_t block_size_bytes) const {
+  constexpr uint64_t kUnit = 4096;
+  if (!preallocated.empty() && IsPreallocated(index)) return block_size_bytes;
+  return (length_bytes + kUnit - 1) / kUnit * kUnit;
+}
+
+std::string InodeRecord::Encode() const {
+  std::string value = Begin(160 + pending_clears.size() * 20 + preallocated.size() * 16 +
+                            inline_data.size());
+  Encoder encoder(value);
+  for (uint32_t field : {mode, uid, gid, nlink, rdev, flags}) encoder.Fixed(field);
+  for (uint64_t field : {size_bytes, charged_bytes, change}) encoder.Fixed(field);
+  for (const Timespec* time : {&atime, &mtime, &ctime, &btime}) EncodeTime(encoder, *time);
+  encoder.Fixed(parent.value);
+  encoder.Fixed(clear_epoch);
+  encoder.Fixed(static_cast<uint8_t>(pending_clears.size()));
+  for (const PendingClear& clear : pending_clears) {
+    encoder.Fixed(clear.range.begin.value);
+    encoder.Fixed(clear.range.end.value);
+    encoder.Fixed(clear.epoch);
+  }
+  encoder.Fixed(static_cast<uint8_t>(preallocated.size()));
+  for (const BlockRange& range : preallocated) {
+    encoder.Fixed(range.begin.value);
+    encoder.Fixed(range.end.value);
+  }
+  encoder.Raw(inline_data);
+  return value;
+}
+
+Result<InodeRecord> InodeRecord::Decode(InodeNumber number, std::string_view value,
+                                        bool with_inline) {
+  Decoder decoder(value);
+  if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("inode version");
+  InodeRecord record;
+  record.number = number;
+  for (uint32_t* field : {&record.mode, &record.uid, &record.gid, &record.nlink, &record.rdev,
+                          &record.flags}) {
+    *field = decoder.Fixed<uint32_t>();
+  }
+  for (uint64_t* field : {&record.size_bytes, &record.charged_bytes, &record.change}) {
+    *field = decoder.Fixed<uint64_t>();
+  }
+  for (Timespec* time : {&record.atime, &record.mtime, &record.ctime, &record.btime}) {
+    *time = DecodeTime(decoder);
+    if (!IsTime(*time)) return Corrupt("inode time");
+  }
+  record.parent.value = decoder.Fixed<uint64_t>();
+  record.clear_epoch = decoder.Fixed<uint32_t>();
+  const size_t clears = decoder.Fixed<uint8_t>();
+  if (clears > kMaxPendingClears) return Corrupt("inode clears");
+  for (size_t i = 0; i < clears; ++i) {
+    const BlockIndex begin{decoder.Fixed<uint64_t>()};
+    const BlockIndex end{decoder.Fixed<uint64_t>()};
+    record.pending_clears.push_back({{begin, end}, decoder.Fixed<uint32_t>()});
+  }
+  const size_t ranges = decoder.Fixed<uint8_t>();
+  if (ranges > kMaxPreallocations) return Corrupt("inode preallocations");
+  for (size_t i = 0; i < ranges; ++i) {
+    const BlockIndex begin{decoder.Fixed<uint64_t>()};
+    record.preallocated.push_back({begin, BlockIndex{decoder.Fixed<uint64_t>()}});
+  }
+  if (!decoder.ok()) return Corrupt("inode length");
+  if (record.size_bytes > kMaxFileBytes) return Corrupt("inode size");
+  const std::string_view rest = decoder.Rest();
+  if (rest.size() > record.size_bytes) return Corrupt("inode in-line data");
+  if (with_inline) record.inline_data = rest;
+  return record;
+}
+
+std::string StripeRecord::Encode() const {
+  std::string value = Begin(64);
+  Encoder encoder(value);
+  encoder.Fixed(static_cast<uint64_t>(entries));
+  encoder.Fixed(static_cast<uint64_t>(subdirectories));
+  EncodeTime(encoder, mtime);
+  EncodeTime(encoder, ctime);
+  encoder.Fixed(change);
+  return value;
+}
+
+Result<StripeRecord> StripeRecord::Decode(std::string_view value) {
+  Decoder decoder(value);
+  if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("stripe version");
+  StripeRecord record;
+  record.entries = static_cast<int64_t>(decoder.Fixed<uint64_t>());
+  record.subdirectories = static_cast<int64_t>(decoder.Fixed<uint64_t>());
+  record.mtime = DecodeTime(decoder);
+  record.ctime = DecodeTime(decoder);
+  record.change = decoder.Fixed<uint64_t>();
+  if (!decoder.done()) return Corrupt("stripe length");
+  if (!IsTime(record.mtime) || !IsTime(record.ctime)) return Corrupt("stripe time");
+  return record;
+}
+
+std::string DentryRecord::Encode() const {
+  std::string value = Begin(16);
+  Encoder encoder(value);
+  encoder.Fixed(inode.value);
+  encoder.Fixed(static_cast<uint8_t>(type_mode >> 12));
+  return value;
+}
+
+Result<DentryRecord> DentryRecord::Decode(std::string_view value) {
+  Decoder decoder(value);
+  if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("dentry version");
+  DentryRecord record;
+  record.inode.value = decoder.Fixed<uint64_t>();
+  record.type_mode = static_cast<uint32_t>(decoder.Fixed<uint8_t>()) << 12;
+  if (!decoder.done()) return Corrupt("dentry length");
+  if (record.inode.value == 0 || (record.type_mode & ~uint32_t{S_IFMT}) != 0) {
+    return Corrupt("dentry inode or type");
+  }
+  return record;
+}
+
+std::string MetaRecord::Encode() const {
+  std::string value = Begin(160);
+  Encoder encoder(value);
+  encoder.Fixed(format_version);
+  for (uint64_t field : {compatible, read_only_compatible, incompatible}) encoder.Fixed(field);
+  encoder.Raw({reinterpret_cast<const char*>(uuid.data()), uuid.size()});
+  encoder.Fixed(hash_seed);
+  encoder.Fixed(block_size_bytes);
+  encoder.Fixed(inline_bytes);
+  encoder.Fixed(directory_stripes);
+  encoder.Fixed(capacity_bytes);
+  encoder.Fixed(max_inodes);
+  EncodeTime(encoder, created);
+  encoder.Counted(name);
+  return value;
+}
+
+Result<MetaRecord> MetaRecord::Decode(std::string_view value) {
+  Decoder decoder(value);
+  if (decoder.Fixed<uint8_t>() != kValueVersion) {
+    return Error(ErrorCode::kNotSupported, "meta", "written by a newer release");
+  }
+  MetaRecord record;
+  record.format_version = decoder.Fixed<uint32_t>();
+  for (uint64_t* field :
+       {&record.compatible, &record.read_only_compatible, &record.incompatible}) {
+    *field = decoder.Fixed<uint64_t>();
+  }
+  if (record.format_version > kFormatVersion || (record.incompatible & ~kKnownIncompatible) != 0) {
+    return Error(ErrorCode::kNotSupported, "meta", "written by a newer release");
+  }
+  const std::string_view uuid_bytes = decoder.Raw(record.uuid.size());
+  std::ranges::copy(uuid_bytes, record.uuid.begin());
+  record.hash_seed = decoder.Fixed<uint64_t>();
+  record.block_size_bytes = decoder.Fixed<uint32_t>();
+  record.inline_bytes = decoder.Fixed<uint32_t>();
+  record.directory_stripes = decoder.Fixed<uint16_t>();
+  record.capacity_bytes = decoder.Fixed<uint64_t>();
+  record.max_inodes = decoder.Fixed<uint64_t>();
+  record.created = DecodeTime(decoder);
+  record.name = decoder.Counted();
+  if (!decoder.ok()) return Corrupt("meta length");
+  const uint32_t block = record.block_size_bytes;
+  if (block < 4096 || block > (1 << 20) || (block & (block - 1)) != 0) {
+    return Corrupt("meta block size");
+  }
+  if (record.inline_bytes > block) return Corrupt("meta in-line size");
+  if (record.directory_stripes == 0) return Corrupt("meta directory stripes");
+  return record;
+}
+
+std::string MetaRecord::UuidText() const {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string text;
+  for (size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
+    text.push_back(kHex[uuid[i] >> 4]);
+    text.push_back(kHex[uuid[i] & 15]);
+  }
+  return text;
+}
+
+std::string LeftoverRecord::Encode() const {
+  std::string value = Begin(2);
+  value.push_back(static_cast<char>(kind));
+  return value;
+}
+
+Result<LeftoverRecord> LeftoverRecord::Decode(std::string_view value) {
+  Decoder decoder(value);
+  if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("leftover version");
+  const auto kind = decoder.Fixed<uint8_t>();
+  if (!decoder.done()) return Corrupt("leftover length");
+  if (kind != 1 && kind != 2) return Corrupt("leftover kind");
+  return LeftoverRecord{static_cast<LeftoverKind>(kind)};
+}
+
+std::string UsageRecord::Encode() const {
+  std::string value = Begin(18);
+  Encoder encoder(value);
+  encoder.Fixed(bytes);
+  encoder.Fixed(inodes);
+  encoder.Fixed(static_cast<uint8_t>(exact));
+  return value;
+}
+
+Result<UsageRecord> UsageRecord::Decode(std::string_view value) {
+  Decoder decoder(value);
+  if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("usage version");
+  UsageRecord record;
+  record.bytes = decoder.Fixed<uint64_t>();
+  record.inodes = decoder.Fixed<uint64_t>();
+  const auto exact = decoder.Fixed<uint8_t>();
+  if (!decoder.done()) return Corrupt("usage length");
+  if (exact > 1) return Corrupt("usage flag");
+  record.exact = exact == 1;
+  return record;
+}
+
+}  // namespace tifs::fs

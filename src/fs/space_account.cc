@@ -1,0 +1,135 @@
+#include "fs/space_account.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace tifs::fs {
+namespace {
+
+int64_t Positive(int64_t value) { return std::max<int64_t>(value, 0); }
+
+}  // namespace
+
+Status SpaceAccount::Open(bool read_only) {
+  const UsageRecord record = TRY(runner_.Read([&](kv::Transaction& txn) -> Result<UsageRecord> {
+    const std::optional<kv::Value> value = TRY(txn.Get(schema_.Usage()));
+    if (!value) return UsageRecord();
+    return UsageRecord::Decode(value->view());
+  }));
+  bytes_ = static_cast<int64_t>(record.bytes);
+  inodes_ = static_cast<int64_t>(record.inodes);
+  needs_recount_ = !record.exact;
+  if (read_only) return {};
+  return RaiseRecord(bytes_, inodes_);
+}
+
+Status SpaceAccount::Close() {
+  if (needs_recount()) return {};  // the record is an upper bound already
+  return StoreRecord({used_bytes(), used_inodes(), true});
+}
+
+uint64_t SpaceAccount::used_bytes() const {
+  return static_cast<uint64_t>(Positive(bytes_.load(std::memory_order_relaxed)));
+}
+
+uint64_t SpaceAccount::used_inodes() const {
+  return static_cast<uint64_t>(Positive(inodes_.load(std::memory_order_relaxed)));
+}
+
+bool SpaceAccount::Fits(int64_t bytes, int64_t inodes) const {
+  return (limits_.bytes == 0 || bytes <= static_cast<int64_t>(limits_.bytes)) &&
+         (limits_.inodes == 0 || inodes <= static_cast<int64_t>(limits_.inodes));
+}
+
+Status SpaceAccount::Operation::Reserve(SpaceDelta delta) {
+  const int64_t bytes = Positive(delta.bytes);
+  const int64_t inodes = Positive(delta.inodes);
+  if (bytes == 0 && inodes == 0) {
+    delta_ = delta;
+    return {};
+  }
+  const int64_t new_bytes = account_.bytes_.fetch_add(bytes) + bytes;
+  const int64_t new_inodes = account_.inodes_.fetch_add(inodes) + inodes;
+  // Only what grows is held against its limit: a full file system still takes a change that needs
+  // no space.
+  const bool fits = account_.Fits(bytes > 0 ? new_bytes : 0, inodes > 0 ? new_inodes : 0);
+  Status raised;
+  if (fits) raised = account_.RaiseRecord(new_bytes, new_inodes);
+  if (!fits || !raised) {
+    account_.bytes_.fetch_sub(bytes);
+    account_.inodes_.fetch_sub(inodes);
+    if (!raised) return raised;
+    return Error(ErrorCode::kNoSpace, "limit of the file system");
+  }
+  delta_ = delta;
+  return {};
+}
+
+void SpaceAccount::Operation::Commit() {
+  account_.bytes_.fetch_add(std::min<int64_t>(delta_.bytes, 0));
+  account_.inodes_.fetch_add(std::min<int64_t>(delta_.inodes, 0));
+  delta_ = {};
+}
+
+void SpaceAccount::Operation::Release() {
+  account_.bytes_.fetch_sub(Positive(delta_.bytes));
+  account_.inodes_.fetch_sub(Positive(delta_.inodes));
+  delta_ = {};
+}
+
+Status SpaceAccount::RaiseRecord(int64_t bytes, int64_t inodes) {
+  if (bytes <= record_bytes_.load(std::memory_order_acquire) &&
+      inodes <= record_inodes_.load(std::memory_order_acquire)) {
+    return {};
+  }
+  MutexLock lock(record_mutex_);
+  if (bytes <= record_bytes_ && inodes <= record_inodes_) return {};
+  const int64_t record_bytes = bytes + kBatchBytes;
+  const int64_t record_inodes = inodes + kBatchInodes;
+  TRY(StoreRecord(
+      {static_cast<uint64_t>(record_bytes), static_cast<uint64_t>(record_inodes), false}));
+  record_bytes_.store(record_bytes, std::memory_order_release);
+  record_inodes_.store(record_inodes, std::memory_order_release);
+  return {};
+}
+
+Status SpaceAccount::StoreRecord(const UsageRecord& record) {
+  return runner_.Run(
+      [&](kv::Transaction& txn) { return txn.Put(schema_.Usage(), record.Encode()); });
+}
+
+Status SpaceAccount::Recount() {
+  MutexLock one_at_a_time(recount_mutex_);
+  if (!needs_recount()) return {};
+  int64_t bytes = 0;
+  int64_t inodes = 0;
+  int64_t bytes_then = 0;
+  int64_t inodes_then = 0;
+  TRY(runner_.Read([&](kv::Transaction& txn) -> Status {
+    bytes = inodes = 0;
+    {
+      std::unique_lock gate(gate_);
+      TRY(txn.Get(schema_.Usage()));  // fixes the snapshot
+      bytes_then = bytes_;
+      inodes_then = inodes_;
+    }
+    const KeySpan all = schema_.AllOf(Schema::Scope::kInode);
+    return txn.Scan(all.range(), 0, kv::Direction::kForward,
+                    [&](std::string_view key, std::string_view value) {
+                      const auto parsed = schema_.ParseInode(key);
+                      if (!parsed || parsed->stripe) return true;
+                      ++inodes;
+                      const auto record = InodeRecord::Decode(parsed->inode, value, false);
+                      if (record) bytes += static_cast<int64_t>(record->charged_bytes);
+                      return true;
+                    });
+  }));
+  bytes_.fetch_add(bytes - bytes_then);
+  inodes_.fetch_add(inodes - inodes_then);
+  needs_recount_ = false;
+  LogInfo("usage counted anew: {} bytes, {} inodes", used_bytes(), used_inodes());
+  return {};
+}
+
+}  // namespace tifs::fs

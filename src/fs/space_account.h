@@ -1,0 +1,98 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <shared_mutex>
+
+#include "base/result.h"
+#include "base/sync.h"
+#include "fs/records.h"
+#include "fs/schema.h"
+#include "kv/run_transaction.h"
+
+namespace tifs::fs {
+
+struct SpaceDelta {
+  int64_t bytes = 0;
+  int64_t inodes = 0;
+};
+
+// Counts the bytes and inodes in use against the limits, without a key that every operation writes.
+//
+// Invariant: the stored UsageRecord is never below what the store's inodes add up to. In memory the
+// count is exact; the record is raised in batches ahead of it, is made exact at Close, and after a
+// crash counts what was reserved ahead as used until Recount has added up the inodes.
+// An operation reserves what it adds before it commits and gives back what it frees after, so the
+// limits are never overshot. Safe for use by several threads.
+class SpaceAccount {
+ public:
+  struct Limits {
+    uint64_t bytes = 0;   // 0: none
+    uint64_t inodes = 0;  // 0: none
+  };
+
+  SpaceAccount(kv::TransactionRunner& runner, const Schema& schema, Limits limits)
+      : runner_(runner), schema_(schema), limits_(limits) {}
+
+  // Reads the record. `read_only`: writes nothing.
+  Status Open(bool read_only);
+  // Writes the record exactly.
+  Status Close();
+
+  // Holds the right to change the count: from before an operation reserves until what it did is
+  // counted. A recount waits for all of them for a moment, to take its snapshot between them.
+  class Operation {
+   public:
+    explicit Operation(SpaceAccount& account) : account_(account), gate_(account.gate_) {}
+    ~Operation() { Release(); }
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
+
+    // Reserves what grows, in place of what was reserved before. kNoSpace beyond the limits.
+    Status Reserve(SpaceDelta delta);
+    // The operation committed: counts its whole delta.
+    void Commit();
+    // It did not: gives the reservation back.
+    void Release();
+
+   private:
+    SpaceAccount& account_;
+    std::shared_lock<std::shared_mutex> gate_;
+    SpaceDelta delta_;
+  };
+
+  uint64_t used_bytes() const;
+  uint64_t used_inodes() const;
+  const Limits& limits() const { return limits_; }
+
+  // Whether the count is only an upper bound, from before a crash.
+  bool needs_recount() const { return needs_recount_.load(std::memory_order_relaxed); }
+  // Adds up all inodes at one snapshot and corrects the count; operations go on meanwhile.
+  Status Recount();
+
+ private:
+  static constexpr int64_t kBatchBytes = 256 << 20;
+  static constexpr int64_t kBatchInodes = 16384;
+
+  bool Fits(int64_t bytes, int64_t inodes) const;
+  // Raises the stored record so that it covers the given use.
+  Status RaiseRecord(int64_t bytes, int64_t inodes);
+  Status StoreRecord(const UsageRecord& record);
+
+  kv::TransactionRunner& runner_;
+  const Schema& schema_;
+  const Limits limits_;
+
+  std::shared_mutex gate_;  // shared: one Operation; exclusive: a recount's snapshot
+  std::atomic<int64_t> bytes_{0};
+  std::atomic<int64_t> inodes_{0};
+  std::atomic<bool> needs_recount_{false};
+  Mutex recount_mutex_;  // one recount at a time; before gate_
+
+  Mutex record_mutex_;
+  // What the stored record says; read without the mutex to see whether it must be raised.
+  std::atomic<int64_t> record_bytes_{0};
+  std::atomic<int64_t> record_inodes_{0};
+};
+
+}  // namespace tifs::fs
