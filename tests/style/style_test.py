@@ -33,7 +33,7 @@ LAYERS = {
     "kv/rocks": ["kv/rocks", "kv", "base"],
     "fs": ["fs", "fs/ops", "fs/data", "kv/kv.h", "kv/run_transaction.h", "base"],
     "fuse": ["fuse", "fs", "base"],
-    "sim": ["sim", "kv", "fs/types.h", "base"],
+    "sim": ["sim", "kv", "fs/types.h", "fs/op_context.h", "base"],
     "cli": None,
 }
 LAYERS["fs/ops"] = LAYERS["fs/data"] = LAYERS["fs"]
@@ -48,7 +48,7 @@ THIRD_PARTY = {
     "xxhash.h": ["fs", "fs/data"],
     "nlohmann/": ["cli"],
     "CLI/": ["cli"],
-    "httplib.h": ["cli"],
+    "prometheus/": ["cli"],
     "gtest/": [],
     "gmock/": [],
     "rapidcheck": [],
@@ -172,7 +172,7 @@ def check_names(paths):
     """Over all paths: basenames are unique, and none hides behind a word that says nothing."""
     places = collections.defaultdict(list)
     for path in paths:
-        if is_cpp(path):
+        if is_cpp(path) and path.startswith("src/"):
             places[os.path.basename(path)].append(path)
     for basename, same in places.items():
         if len(same) > 1:
