@@ -140,11 +140,8 @@ def project_build(place, source):
     )
     require("tifs_base_test" in tests, f"no test of base among {tests}")
     place.run("ninja", "-C", build, *tests, deadline_s=1800, **settings)
-    require_equal(
-        place.run("ninja", "-C", build, "-n", *tests, **settings).splitlines()[-1],
-        "ninja: no work to do.",
-        "building again at once",
-    )
+    said = place.run("ninja", "-C", build, *tests, **settings)
+    require("no work to do" in said, f"building again at once: {said}")
     for test in tests:
         said = place.run(
             "ctest", "--test-dir", build, "-R", f"^{test}$", "--output-on-failure", **settings
