@@ -7,9 +7,9 @@
 
 namespace tifs::kv {
 
-// When a key was last written and last locked, in numbers of commits, remembered in a fixed table by
-// the key's hash. Two keys that share a slot share their stamps, so a check may see a conflict that
-// is none (the transaction runs again), never miss one. The caller serialises all calls.
+// When a key was last written and last locked, in numbers of commits, remembered in a fixed table
+// by the key's hash. Two keys that share a slot share their stamps, so a check may see a conflict
+// that is none (the transaction runs again), never miss one. The caller serialises all calls.
 class ConflictTable {
  public:
   using Slot = uint32_t;

@@ -33,13 +33,15 @@ class StoreHealth;
 // its RocksDB snapshot later, at its first read. Commit holds one mutex over: check that no key
 // written or locked was touched by a commit after the noted number; write the batch; stamp the keys
 // with the new number; publish the number. From that follows, without more:
-//   - A Begin after a Commit has returned notes at least that number, and its snapshot, being younger
+//   - A Begin after a Commit has returned notes at least that number, and its snapshot, being
+//   younger
 //     still, holds that commit.
-//   - A snapshot may be newer than the noted number: it may hold commits that came between Begin and
-//     the first read, or one that is written and not yet published. A transaction that touches their
-//     keys runs again although it has seen them: a false conflict. A commit that a snapshot does not
-//     hold was written after the snapshot was taken, so its number is larger than the one noted
-//     before: none is missed.
+//   - A snapshot may be newer than the noted number: it may hold commits that came between Begin
+//   and
+//     the first read, or one that is written and not yet published. A transaction that touches
+//     their keys runs again although it has seen them: a false conflict. A commit that a snapshot
+//     does not hold was written after the snapshot was taken, so its number is larger than the one
+//     noted before: none is missed.
 //   - Keys share slots of the table of stamps by their hash: again false conflicts only.
 //
 // Nothing is lost by the end of the process but what was committed within the last

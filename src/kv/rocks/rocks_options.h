@@ -25,7 +25,8 @@ struct RocksOptions {
   bool read_only = false;
   // Block cache and memtables together. The process needs some 60 MB besides.
   size_t memory_bytes = size_t{256} << 20;
-  Limits limits{.max_key_bytes = 4096, .max_value_bytes = 4 << 20, .max_transaction_bytes = 32 << 20};
+  Limits limits{
+      .max_key_bytes = 4096, .max_value_bytes = 4 << 20, .max_transaction_bytes = 32 << 20};
   WalSyncOptions wal;
   // What the store's files lie on; the operating system's if null.
   std::shared_ptr<rocksdb::FileSystem> file_system;

@@ -10,8 +10,9 @@ namespace {
 
 // RocksDB has no code of its own for a LOCK file held elsewhere.
 bool IsLockHeld(const rocksdb::Status& status, std::string_view text) {
-  return status.IsIOError() && (text.find("lock hold by current process") != text.npos ||
-                                text.find("While lock file") != text.npos) &&
+  return status.IsIOError() &&
+         (text.find("lock hold by current process") != text.npos ||
+          text.find("While lock file") != text.npos) &&
          text.find("ermission denied") == text.npos && text.find("ead-only") == text.npos;
 }
 
@@ -20,20 +21,14 @@ ErrorCode CodeOf(const rocksdb::Status& status, std::string_view text) {
   if (IsLockHeld(status, text)) return ErrorCode::kBusy;
   if (status.subcode() == rocksdb::Status::kPathNotFound) return ErrorCode::kNotFound;
   switch (status.code()) {
-    case rocksdb::Status::kNotFound:
-      return ErrorCode::kNotFound;
-    case rocksdb::Status::kCorruption:
-      return ErrorCode::kCorrupt;
-    case rocksdb::Status::kNotSupported:
-      return ErrorCode::kNotSupported;
-    case rocksdb::Status::kInvalidArgument:
-      return ErrorCode::kInvalid;
+    case rocksdb::Status::kNotFound: return ErrorCode::kNotFound;
+    case rocksdb::Status::kCorruption: return ErrorCode::kCorrupt;
+    case rocksdb::Status::kNotSupported: return ErrorCode::kNotSupported;
+    case rocksdb::Status::kInvalidArgument: return ErrorCode::kInvalid;
     case rocksdb::Status::kBusy:
-    case rocksdb::Status::kTryAgain:
-      return ErrorCode::kConflict;
+    case rocksdb::Status::kTryAgain: return ErrorCode::kConflict;
     case rocksdb::Status::kTimedOut:
-    case rocksdb::Status::kIncomplete:
-      return ErrorCode::kUnavailable;
+    case rocksdb::Status::kIncomplete: return ErrorCode::kUnavailable;
     default:
       return status.subcode() == rocksdb::Status::kMemoryLimit ? ErrorCode::kNoMemory
                                                                : ErrorCode::kIo;

@@ -6,13 +6,14 @@
 
 namespace tifs::kv {
 
-// The one mapping of RocksDB's errors to ours. NoSpace is kNoSpace, Corruption kCorrupt, a lock that
-// another process (or another store of this one) holds kBusy; what has no better name is kIo.
+// The one mapping of RocksDB's errors to ours. NoSpace is kNoSpace, Corruption kCorrupt, a lock
+// that another process (or another store of this one) holds kBusy; what has no better name is kIo.
 // `context` is a string literal; the detail is RocksDB's own text.
 Error ErrorFromRocks(const rocksdb::Status& status, const char* context);
 
 inline Status StatusFromRocks(const rocksdb::Status& status, const char* context) {
-  if (status.ok()) [[likely]] return {};
+  if (status.ok()) [[likely]]
+    return {};
   return ErrorFromRocks(status, context);
 }
 

@@ -74,7 +74,8 @@ class MergedScan {
   bool forward() const { return direction_ == Direction::kForward; }
   bool own_valid() const { return own_ != buffer_.end(); }
 
-  // Negative if RocksDB's record comes first, positive if the own write does, zero for the same key.
+  // Negative if RocksDB's record comes first, positive if the own write does, zero for the same
+  // key.
   int Compare() const {
     const int order = ToView(base_.key()).compare(own_->first);
     return forward() ? order : -order;
@@ -143,8 +144,8 @@ Result<std::optional<Value>> RocksTransaction::Get(std::string_view key) {
     if (own->deleted) return std::optional<Value>();
     return std::optional<Value>(CopyOf(own->value));
   }
-  const rocksdb::Status status = store_.db_->Get(
-      AtSnapshot(), store_.db_->DefaultColumnFamily(), ToSlice(key), &scratch_);
+  const rocksdb::Status status =
+      store_.db_->Get(AtSnapshot(), store_.db_->DefaultColumnFamily(), ToSlice(key), &scratch_);
   if (status.IsNotFound()) return std::optional<Value>();
   TRY(StatusFromRocks(status, "get"));
   return std::optional<Value>(TakeValue(scratch_));

@@ -21,8 +21,8 @@ namespace tifs::kv {
 inline rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 inline std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
-// The bytes behind a PinnableSlice as a Value with one allocation: small ones are copied, large ones
-// stay where RocksDB has pinned them. Empties `slice`.
+// The bytes behind a PinnableSlice as a Value with one allocation: small ones are copied, large
+// ones stay where RocksDB has pinned them. Empties `slice`.
 Value TakeValue(rocksdb::PinnableSlice& slice);
 
 // A transaction on RocksKv; see there for the order of its steps.

@@ -14,8 +14,8 @@ class StoreHealth::Listener : public rocksdb::EventListener {
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
     if (IsNoSpace(*error)) {
-      // A compaction that has no space stops no writer (RocksDB calls that a soft error). Failing to
-      // switch memtables is fatal to RocksDB even if it is for lack of space, although resuming
+      // A compaction that has no space stops no writer (RocksDB calls that a soft error). Failing
+      // to switch memtables is fatal to RocksDB even if it is for lack of space, although resuming
       // repeats it safely: no record was half applied.
       if (error->severity() > rocksdb::Status::Severity::kHardError) {
         *error = rocksdb::Status(*error, rocksdb::Status::Severity::kHardError);
@@ -32,8 +32,8 @@ class StoreHealth::Listener : public rocksdb::EventListener {
 
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status error,
                             bool* auto_recovery) override {
-    // Writers resume the store themselves, without RocksDB's wait of seconds, and an idle store does
-    // not poll.
+    // Writers resume the store themselves, without RocksDB's wait of seconds, and an idle store
+    // does not poll.
     if (error.severity() >= rocksdb::Status::Severity::kHardError) *auto_recovery = false;
   }
 

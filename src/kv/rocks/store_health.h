@@ -16,7 +16,8 @@ namespace tifs::kv {
 
 // Whether an embedded store can be written.
 //   writable   all is well.
-//   full       the medium had no space. RocksDB has stopped writing; once there is space again it is
+//   full       the medium had no space. RocksDB has stopped writing; once there is space again it
+//   is
 //              resumed, by the next writer that asks (not more often than `kRetry`).
 //   latched    a write or sync failed in any other way: what reached the medium is not known, so
 //              nothing is written until the store is opened again.
@@ -29,7 +30,8 @@ class StoreHealth {
 
   // Success if writable; kNoSpace, kReadOnly. `resume` makes RocksDB write again, if it can.
   Status CheckWritable(const std::function<Status()>& resume) {
-    if (state_.load(std::memory_order_acquire) == State::kWritable) [[likely]] return {};
+    if (state_.load(std::memory_order_acquire) == State::kWritable) [[likely]]
+      return {};
     return CheckSlowly(resume);
   }
   // Takes note of the outcome of a write to RocksDB and returns it as an Error.

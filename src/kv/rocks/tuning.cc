@@ -47,6 +47,9 @@ void SetCompression(rocksdb::Options& options) {
 void SetMemory(rocksdb::Options& options, size_t memory_bytes) {
   options.write_buffer_size = std::clamp(memory_bytes / 8, 2 * kMiB, 64 * kMiB);
   options.max_write_buffer_number = 4;
+  // Reads of older keys, and of keys that are not there, need not search the memtables.
+  options.memtable_prefix_bloom_size_ratio = 0.02;
+  options.memtable_whole_key_filtering = true;
   // One budget: memtables are charged to the cache, which gives up blocks for them.
   const auto cache = rocksdb::NewLRUCache(memory_bytes, /*num_shard_bits=*/4,
                                           /*strict_capacity_limit=*/false,

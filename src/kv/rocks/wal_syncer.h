@@ -35,10 +35,11 @@ class WalSyncer {
 
   // Numbers only rise.
   void NoteCommit(uint64_t number) {
-    // Against the thread, which clears `pending_` and then reads `committed_`: one of the two sees the
-    // other's store.
+    // Against the thread, which clears `pending_` and then reads `committed_`: one of the two sees
+    // the other's store.
     committed_.store(number);
-    if (!pending_.load()) [[unlikely]] Wake();
+    if (!pending_.load()) [[unlikely]]
+      Wake();
   }
 
   // Returns when all commits noted before the call are durable. Callers that come while a sync runs
