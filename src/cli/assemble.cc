@@ -1,0 +1,406 @@
+#include "cli/assemble.h"
+
+#include <fmt/format.h>
+#include <rocksdb/version.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/mount_users.h"
+#include "cli/output.h"
+#include "cli/size_text.h"
+#include "cli/store_directory.h"
+#include "fs/records.h"
+#include "fuse/libfuse.h"
+#include "fuse/server.h"
+#include "kv/rocks/rocks_kv.h"
+
+namespace tifs::cli {
+namespace {
+
+constexpr std::string_view kRocksScheme = "rocks";
+
+// What the process needs besides the store's caches: threads' buffers, the file system's tables.
+constexpr uint64_t StoreShare(uint64_t memory_bytes) { return memory_bytes / 2; }
+
+// A format needs room for the store's first files; below that nothing is begun.
+constexpr uint64_t kMinFreeBytes = uint64_t{32} << 20;
+
+constexpr std::chrono::nanoseconds kClaimInterval = std::chrono::milliseconds(20);
+
+class EmbeddedStore : public ClaimedStore {
+ public:
+  EmbeddedStore(Uri uri, std::unique_ptr<StoreOwner> owner, bool created)
+      : uri_(std::move(uri)), owner_(std::move(owner)), created_directory_(created) {}
+  ~EmbeddedStore() override { kv_.reset(); }
+
+  Status Open(Mode mode, uint64_t memory_bytes) override {
+    kv::RocksOptions options;
+    options.path = KvDirectoryOf(uri_.path);
+    options.create = mode == Mode::kCreate;
+    options.read_only = mode == Mode::kRead;
+    options.memory_bytes = StoreShare(memory_bytes);
+    Result<std::unique_ptr<kv::RocksKv>> kv = kv::RocksKv::Open(options);
+    if (!kv) return Explain(kv.error());
+    kv_ = *std::move(kv);
+    return {};
+  }
+  kv::Store& store() override { return *kv_; }
+  void Close() override { kv_.reset(); }
+  Status Destroy() override {
+    Close();
+    if (Status status = EmptyStoreDirectory(uri_.path); !status) {
+      return ExplainedAs(uri_.path, std::move(status).error());
+    }
+    return {};
+  }
+  void Discard() override {
+    Close();
+    std::error_code ignored;
+    std::filesystem::remove_all(KvDirectoryOf(uri_.path), ignored);
+    if (!created_directory_) return;
+    UnmarkStoreDirectory(uri_.path);
+    std::filesystem::remove(uri_.path + "/" + kOwnerFileName, ignored);
+    std::filesystem::remove(uri_.path, ignored);
+  }
+
+  StoreOwner& owner() override { return *owner_; }
+  std::string directory() const override { return uri_.path; }
+  std::vector<std::pair<std::string, uint64_t>> Figures() override {
+    std::vector<std::pair<std::string, uint64_t>> figures;
+    if (Result<kv::SpaceUsage> space = kv_->Space(); space) {
+      figures.emplace_back("disk_total_bytes", space->total_bytes);
+      figures.emplace_back("disk_available_bytes", space->available_bytes);
+    }
+    figures.emplace_back("latched_read_only", kv_->ReadOnlyReason().empty() ? 0 : 1);
+    return figures;
+  }
+
+ private:
+  Error Explain(const Error& error) const {
+    const std::string& what = uri_.path;
+    switch (error.code()) {
+      case ErrorCode::kNotFound:
+        return Explained(error.code(), what, "the store is not formatted",
+                         fmt::format("run 'tifs format {}' first", ShellQuoted(uri_.ToString())));
+      case ErrorCode::kBusy:
+        return Explained(error.code(), what, "another process has the store open",
+                         "end it and try again");
+      case ErrorCode::kNotSupported:
+        return Explained(error.code(), what,
+                         fmt::format("written by a newer version ({})", Escaped(error.detail())),
+                         "use that version or a later one");
+      case ErrorCode::kNoSpace:
+        return Explained(error.code(), what, "the disk below is full", "free some space on it");
+      case ErrorCode::kAccessDenied:
+      case ErrorCode::kNotPermitted:
+        return Explained(error.code(), what, "permission denied", "run as the store's owner");
+      case ErrorCode::kCorrupt:
+        return Explained(error.code(), what,
+                         fmt::format("the store below is damaged: {}", Escaped(error.detail())),
+                         "restore it from a backup; see TROUBLESHOOTING");
+      default:
+        return Explained(error.code(), what, Escaped(error.ToString()));
+    }
+  }
+
+  const Uri uri_;
+  const std::unique_ptr<StoreOwner> owner_;
+  const bool created_directory_;
+  std::unique_ptr<kv::RocksKv> kv_;
+};
+
+Error NotFormatted(const Uri& uri, std::string_view why) {
+  return Explained(ErrorCode::kNotFound, uri.path, why,
+                   fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
+}
+
+// Whether what is at the store's path suits `what`.
+Status CheckState(const Uri& uri, ClaimFor what, StoreState state) {
+  if (state == StoreState::kNewer) {
+    return Explained(ErrorCode::kNotSupported, uri.path, "the store was made by a newer version",
+                     "use that version or a later one");
+  }
+  if (what == ClaimFor::kUse) {
+    if (state == StoreState::kAbsent) return NotFormatted(uri, "no such directory");
+    if (state == StoreState::kEmpty) return NotFormatted(uri, "the store is not formatted");
+    if (state == StoreState::kForeign) {
+      return Explained(ErrorCode::kNotFound, uri.path, "not a TiFS store", "check the URI");
+    }
+  } else if (state == StoreState::kForeign) {
+    return Explained(ErrorCode::kExists, uri.path, "the directory is not empty and no TiFS store",
+                     "choose an empty or new directory");
+  }
+  return {};
+}
+
+Result<StoreState> Inspect(const Uri& uri) {
+  Result<StoreState> state = InspectStoreDirectory(uri.path);
+  if (!state) {
+    const bool not_a_directory = state.error().code() == ErrorCode::kNotDirectory;
+    return ExplainedAs(uri.path, std::move(state).error(),
+                       not_a_directory ? "name a directory" : "run as the store's owner");
+  }
+  return state;
+}
+
+Status CheckFreeSpace(const Uri& uri, const std::string& existing) {
+  struct statvfs space;
+  if (::statvfs(existing.c_str(), &space) != 0) return {};
+  const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
+  if (free_bytes >= kMinFreeBytes) return {};
+  return Explained(ErrorCode::kNoSpace, uri.path,
+                   fmt::format("only {} free on the disk", FormatSize(free_bytes)),
+                   fmt::format("free at least {}", FormatSize(kMinFreeBytes)));
+}
+
+// Makes the directory for a format, if it is not there.
+Status MakePlace(const Uri& uri, StoreState state) {
+  const std::string parent = std::filesystem::path(uri.path).parent_path().string();
+  if (state == StoreState::kAbsent && ::access(parent.c_str(), F_OK) != 0) {
+    return Explained(ErrorCode::kNotFound, uri.path,
+                     fmt::format("its parent directory {} does not exist", parent),
+                     fmt::format("create it with 'mkdir -p {}'", ShellQuoted(parent)));
+  }
+  TRY(CheckFreeSpace(uri, state == StoreState::kAbsent ? parent : uri.path));
+  if (Status status = CreateStoreDirectory(uri.path); !status) {
+    return ExplainedAs(uri.path, std::move(status).error());
+  }
+  return {};
+}
+
+// Whether the mount that `owner` speaks of is there.
+bool IsMounted(const OwnerRecord& owner, const Uri& uri) {
+  const auto mount = fuse::FindMount(owner.mount_point);
+  return mount && mount->source == uri.ToString();
+}
+
+// Whether it is worth waiting for `owner` to let go of the store.
+bool EndsSoon(const OwnerRecord& owner, const Uri& uri) {
+  if (owner.activity == "mount") return !IsMounted(owner, uri);
+  // No activity yet: it has just begun to write its record.
+  return owner.activity.empty() || owner.activity == "info";
+}
+
+Result<std::unique_ptr<StoreOwner>> ClaimDirectory(const Uri& uri, const OwnerRecord& record,
+                                                   std::chrono::nanoseconds patience) {
+  Clock& clock = SystemClock();
+  const auto deadline = clock.Monotonic() + patience;
+  while (true) {
+    Result<std::unique_ptr<StoreOwner>> owner = StoreOwner::Claim(uri.path, record);
+    if (owner) return owner;
+    if (owner.error().code() != ErrorCode::kBusy) {
+      return ExplainedAs(uri.path, std::move(owner).error(), "run as the store's owner");
+    }
+    Result<std::optional<OwnerRecord>> holder = StoreOwner::Read(uri.path);
+    if (!holder) return ExplainedAs(uri.path, std::move(holder).error());
+    const bool late = clock.Monotonic() >= deadline;
+    // Nobody: it was let go just now.
+    if (*holder && (late || !EndsSoon(**holder, uri))) return InUse(uri, **holder);
+    if (late) return InUse(uri, OwnerRecord());
+    clock.SleepFor(kClaimInterval);
+  }
+}
+
+}  // namespace
+
+Result<Uri> ParseStoreUri(std::string_view text) {
+  Uri uri = TRY(ParseUri(text));
+  const auto bad = [text](std::string_view why, std::string_view way_out) {
+    return Explained(ErrorCode::kInvalid, Escaped(text), why, way_out);
+  };
+  if (uri.scheme != kRocksScheme) {
+    return bad(fmt::format("there is no store of the kind '{}'", uri.scheme),
+               "write 'rocks:///absolute/directory'");
+  }
+  if (!uri.authority.empty()) {
+    return bad("the path must be absolute",
+               fmt::format("write 'rocks:///{}{}'", Escaped(uri.authority), Escaped(uri.path)));
+  }
+  if (uri.path.empty() || uri.path == "/") {
+    return bad("it names no directory", "write 'rocks:///absolute/directory'");
+  }
+  if (!uri.query.empty()) {
+    return bad(fmt::format("'?{}' is no parameter of this store", Escaped(uri.query)),
+               "leave it out, or write a question mark of the path as '%3F'");
+  }
+  return uri;
+}
+
+Error InUse(const Uri& uri, const OwnerRecord& owner) {
+  if (owner.activity == "mount") {
+    return Explained(ErrorCode::kBusy, uri.path,
+                     fmt::format("mounted by pid {} at {}", owner.pid, Escaped(owner.mount_point)),
+                     fmt::format("run 'tifs umount {}' first", ShellQuoted(owner.mount_point)));
+  }
+  if (owner.pid == 0) {
+    return Explained(ErrorCode::kBusy, uri.path, "in use by another process", "try again");
+  }
+  return Explained(ErrorCode::kBusy, uri.path,
+                   fmt::format("in use by 'tifs {}', pid {}", Escaped(owner.activity), owner.pid),
+                   "wait until it is done");
+}
+
+Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri) {
+  Result<std::optional<OwnerRecord>> owner = StoreOwner::Read(uri.path);
+  if (!owner) return ExplainedAs(uri.path, std::move(owner).error(), "run as the store's owner");
+  return owner;
+}
+
+std::string LocalDirectoryOf(const Uri& uri) { return uri.path; }
+
+Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, OwnerRecord record,
+                                                 std::chrono::nanoseconds patience) {
+  const StoreState before = TRY(Inspect(uri));
+  TRY(CheckState(uri, what, before));
+  if (what == ClaimFor::kFormat) TRY(MakePlace(uri, before));
+  std::unique_ptr<StoreOwner> owner = TRY(ClaimDirectory(uri, record, patience));
+  // Another may have formatted it or filled it in the meantime.
+  TRY(CheckState(uri, what, TRY(Inspect(uri))));
+  if (what == ClaimFor::kFormat) {
+    if (Status status = MarkStoreDirectory(uri.path); !status) {
+      return ExplainedAs(uri.path, std::move(status).error());
+    }
+  } else if (Result<bool> tightened = TightenStoreDirectory(uri.path); tightened && *tightened) {
+    LogWarning("{}: others had rights on the store's directory, which is 0700 again", uri.path);
+  }
+  return std::unique_ptr<ClaimedStore>(std::make_unique<EmbeddedStore>(
+      uri, std::move(owner), before == StoreState::kAbsent));
+}
+
+namespace {
+
+Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, const Uri& uri,
+                                                       const fs::FileSystemOptions& options) {
+  auto file_system = fs::FileSystem::Open(store.store(), SystemClock(), options);
+  if (file_system) return file_system;
+  const Error& error = file_system.error();
+  if (error.code() == ErrorCode::kNotFound && options.subdirectory != "/") {
+    return Explained(error.code(), uri.path,
+                     fmt::format("subdir={}: {}", Escaped(options.subdirectory),
+                                 Escaped(error.ToString())));
+  }
+  if (error.code() == ErrorCode::kNotFound) {
+    return NotFormatted(uri, "the store is not formatted");
+  }
+  if (error.code() == ErrorCode::kNotSupported) {
+    return Explained(error.code(), uri.path,
+                     fmt::format("written by a newer version ({})", Escaped(error.detail())),
+                     "use that version or a later one");
+  }
+  return Explained(error.code(), uri.path, Escaped(error.ToString()),
+                   fmt::format("run 'tifs fsck {}'", ShellQuoted(uri.ToString())));
+}
+
+Error ExplainMountError(const Error& error, const std::string& mount_point) {
+  switch (error.code()) {
+    case ErrorCode::kNotSupported:
+      return Explained(error.code(), mount_point,
+                       fmt::format("FUSE is not there ({})", Escaped(error.detail())),
+                       "load the kernel module with 'modprobe fuse'");
+    case ErrorCode::kNotPermitted:
+    case ErrorCode::kAccessDenied:
+      return Explained(error.code(), mount_point,
+                       fmt::format("the mount is not permitted ({})", Escaped(error.detail())),
+                       "mount as root, or at a directory of your own with fusermount3 installed");
+    default:
+      return Explained(error.code(), mount_point, Escaped(error.ToString()));
+  }
+}
+
+fs::FileSystemOptions FileSystemOptionsOf(const MountOptions& options) {
+  fs::FileSystemOptions result;
+  result.cache_mode = fs::CacheMode::kExclusive;
+  result.read_only = options.read_only;
+  result.sync = options.sync;
+  result.subdirectory = options.subdirectory;
+  result.check_permissions = false;  // default_permissions: the kernel does
+  switch (options.atime) {
+    case MountOptions::Atime::kRelatime: result.atime_mode = fs::AtimeMode::kRelatime; break;
+    case MountOptions::Atime::kNoatime: result.atime_mode = fs::AtimeMode::kNoatime; break;
+    case MountOptions::Atime::kStrictatime: result.atime_mode = fs::AtimeMode::kStrictatime; break;
+  }
+  return result;
+}
+
+fuse::ServerOptions ServerOptionsOf(const MountOptions& options, const Uri& uri,
+                                    const std::string& mount_point) {
+  fuse::ServerOptions result;
+  result.mountpoint = mount_point;
+  result.source = uri.ToString();
+  result.cache_mode = fs::CacheMode::kExclusive;
+  result.read_only = options.read_only;
+  result.allow_other = options.allow_other.value_or(::geteuid() == 0);
+  result.default_permissions = true;
+  result.suid = options.suid;
+  result.dev = options.dev;
+  result.exec = options.exec;
+  result.noatime = options.atime == MountOptions::Atime::kNoatime;
+  result.umask = options.umask;
+  if (options.threads != 0) result.threads = options.threads;
+  return result;
+}
+
+class ExclusiveMount : public MountedFileSystem {
+ public:
+  ExclusiveMount(std::unique_ptr<ClaimedStore> store, std::unique_ptr<fs::FileSystem> file_system,
+                 std::unique_ptr<fuse::Server> server)
+      : store_(std::move(store)),
+        file_system_(std::move(file_system)),
+        server_(std::move(server)) {}
+
+  fs::FileSystem& file_system() override { return *file_system_; }
+  ClaimedStore& claimed_store() override { return *store_; }
+  Status Serve() override { return server_->Serve(); }
+  void Stop() override { server_->Stop(); }
+  Status Close() override {
+    server_.reset();
+    Status status = file_system_->Close();
+    file_system_.reset();
+    store_->Close();
+    return status;
+  }
+
+ private:
+  // In the order of their making; each outlives those below it.
+  const std::unique_ptr<ClaimedStore> store_;
+  std::unique_ptr<fs::FileSystem> file_system_;
+  std::unique_ptr<fuse::Server> server_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<ClaimedStore> store,
+                                                           const Uri& uri,
+                                                           const std::string& mount_point,
+                                                           const MountOptions& options) {
+  TRY(store->Open(ClaimedStore::Mode::kWrite, options.memory_bytes));
+  auto file_system = TRY(OpenFileSystem(*store, uri, FileSystemOptionsOf(options)));
+  fuse::RouteLibfuseLog();
+  auto server = fuse::Server::Mount(*file_system, ServerOptionsOf(options, uri, mount_point));
+  if (!server) return ExplainMountError(server.error(), mount_point);
+  return std::unique_ptr<MountedFileSystem>(std::make_unique<ExclusiveMount>(
+      std::move(store), std::move(file_system), *std::move(server)));
+}
+
+Result<std::unique_ptr<fs::FileSystem>> OpenUnmounted(ClaimedStore& store, const Uri& uri,
+                                                      bool read_only) {
+  fs::FileSystemOptions options;
+  options.read_only = read_only;
+  options.background_thread = false;
+  return OpenFileSystem(store, uri, options);
+}
+
+std::string VersionText() {
+  return fmt::format("tifs {}\nRocksDB {}.{}.{}\nlibfuse {}\nformats read: {}", TIFS_VERSION,
+                     ROCKSDB_MAJOR, ROCKSDB_MINOR, ROCKSDB_PATCH, ::fuse_pkgversion(),
+                     fs::MetaRecord::kFormatVersion);
+}
+
+}  // namespace tifs::cli

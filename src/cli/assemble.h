@@ -1,0 +1,101 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/mount_options.h"
+#include "cli/store_owner.h"
+#include "cli/uri.h"
+#include "fs/file_system.h"
+#include "kv/kv.h"
+
+// The only composition root: the one place that knows which scheme of a URI is which store, and that
+// makes and owns the objects of a running file system, each before those that use it.
+namespace tifs::cli {
+
+// A store that this process has to itself, closed at first.
+class ClaimedStore {
+ public:
+  virtual ~ClaimedStore() = default;
+
+  enum class Mode : uint8_t {
+    kRead,    // changes nothing, not even to finish what a crash left
+    kWrite,
+    kCreate,  // may not be there yet
+  };
+  // Opens the key-value store. `memory_bytes`: what the whole process may use. Errors are explained.
+  virtual Status Open(Mode mode, uint64_t memory_bytes) = 0;
+  // The open store. Precondition: Open succeeded.
+  virtual kv::Store& store() = 0;
+  // Closes it: everything written is durable. Idempotent.
+  virtual void Close() = 0;
+  // Closes it and deletes all that it holds. The claim stays.
+  virtual Status Destroy() = 0;
+  // Undoes what a format that failed has made.
+  virtual void Discard() = 0;
+
+  virtual StoreOwner& owner() = 0;
+  // Where a control socket may be made if there is no run-time directory for it.
+  virtual std::string directory() const = 0;
+  // Figures of the store for `stats` and metrics: name, value.
+  virtual std::vector<std::pair<std::string, uint64_t>> Figures() = 0;
+};
+
+enum class ClaimFor : uint8_t { kUse, kFormat };
+
+// How long a command waits for a mount that is being unmounted.
+inline constexpr std::chrono::nanoseconds kUnmountPatience = std::chrono::seconds(30);
+
+// Claims the store at `uri`. One that a mount has is refused, naming the process and its mount point;
+// while that mount is being unmounted, and for short work of others, it waits up to `patience`.
+// kUse needs a store of ours; kFormat an absent or empty place, or a store of ours.
+// All errors are explained.
+Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, OwnerRecord record,
+                                                 std::chrono::nanoseconds patience);
+// Reads `text` and checks that its scheme is known. Errors are explained.
+Result<Uri> ParseStoreUri(std::string_view text);
+// Who has the store, if anybody. Errors are explained.
+Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri);
+// The directory that holds the store, empty if it is elsewhere.
+std::string LocalDirectoryOf(const Uri& uri);
+// "mounted by pid 4711 at /mnt; run ..." for a store that somebody has.
+Error InUse(const Uri& uri, const OwnerRecord& owner);
+
+// A store, the file system in it, and its mount.
+class MountedFileSystem {
+ public:
+  virtual ~MountedFileSystem() = default;
+
+  virtual fs::FileSystem& file_system() = 0;
+  virtual ClaimedStore& claimed_store() = 0;
+  // Serves until the mount is gone or Stop was called. System calls on the mount point wait for it.
+  virtual Status Serve() = 0;
+  // Has Serve unmount and return: cleanly if the mount is idle, else detached after what is dirty was
+  // written. From any thread.
+  virtual void Stop() = 0;
+  // After Serve: makes everything durable and closes it all.
+  virtual Status Close() = 0;
+};
+
+// Mounts the claimed store at `mount_point` (resolved). Errors are explained.
+Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<ClaimedStore> store,
+                                                           const Uri& uri,
+                                                           const std::string& mount_point,
+                                                           const MountOptions& options);
+
+// Opens the file system of a store that is not mounted, to look at it or to work on it.
+Result<std::unique_ptr<fs::FileSystem>> OpenUnmounted(ClaimedStore& store, const Uri& uri,
+                                                      bool read_only);
+
+// What `tifs --version` prints.
+std::string VersionText();
+
+}  // namespace tifs::cli

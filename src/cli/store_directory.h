@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace tifs::cli {
+
+// The layout of an embedded store's directory (0700; all files 0600):
+//   tifs.store   says that the directory is ours, and by which layout
+//   tifs.owner   who works on it; see store_owner.h
+//   kv/          the key-value store
+enum class StoreState : uint8_t {
+  kAbsent,    // there is nothing at the path
+  kEmpty,     // an empty directory (or one with an empty lost+found, as a new disk has)
+  kForeign,   // something that is not ours
+  kOurs,      // ours, of a layout that we know
+  kNewer,     // ours, of a layout that we do not know
+};
+
+Result<StoreState> InspectStoreDirectory(const std::string& directory);
+
+// Creates the directory if it is absent (its parent must be there) and makes it 0700.
+Status CreateStoreDirectory(const std::string& directory);
+// Says, durably, that the directory is ours. Precondition: it is empty or ours.
+Status MarkStoreDirectory(const std::string& directory);
+// Takes the mark away, for a format that failed.
+void UnmarkStoreDirectory(const std::string& directory);
+// Deletes all that the store keeps in it; it stays ours. Precondition: kOurs, and owned by the caller.
+Status EmptyStoreDirectory(const std::string& directory);
+// Takes away what others may do with the directory. True if there was something.
+Result<bool> TightenStoreDirectory(const std::string& directory);
+
+std::string KvDirectoryOf(const std::string& directory);
+
+}  // namespace tifs::cli

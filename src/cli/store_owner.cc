@@ -1,0 +1,116 @@
+#include "cli/store_owner.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+namespace tifs::cli {
+namespace {
+
+constexpr size_t kMaxRecordBytes = 16 << 10;
+
+std::string ToText(const OwnerRecord& record) {
+  const nlohmann::ordered_json json = {{"pid", record.pid},
+                                       {"activity", record.activity},
+                                       {"mount_point", record.mount_point},
+                                       {"socket", record.socket},
+                                       {"since", record.since}};
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+// An owner writes its record just after it took the lock: a reader may see none, or a part.
+std::optional<OwnerRecord> FromText(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  const auto string_of = [&json](const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  OwnerRecord record;
+  if (const auto pid = json.find("pid"); pid != json.end() && pid->is_number_integer()) {
+    record.pid = pid->get<pid_t>();
+  }
+  record.activity = string_of("activity");
+  record.mount_point = string_of("mount_point");
+  record.socket = string_of("socket");
+  record.since = string_of("since");
+  return record;
+}
+
+std::string ReadText(int fd) {
+  std::string text(kMaxRecordBytes, '\0');
+  const ssize_t length = ::pread(fd, text.data(), text.size(), 0);
+  text.resize(length < 0 ? 0 : static_cast<size_t>(length));
+  return text;
+}
+
+Status WriteText(int fd, const std::string& text) {
+  if (::ftruncate(fd, 0) != 0) return ErrorFromErrno(errno, "store owner file");
+  const ssize_t written = ::pwrite(fd, text.data(), text.size(), 0);
+  if (written < 0) return ErrorFromErrno(errno, "store owner file");
+  // A cut record on a full disk only names nobody.
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StoreOwner>> StoreOwner::Claim(const std::string& directory,
+                                                      OwnerRecord record) {
+  const std::string path = directory + "/" + kOwnerFileName;
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return ErrorFromErrno(errno, "store owner file");
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    ::close(fd);
+    if (error == EWOULDBLOCK) return Error(ErrorCode::kBusy, "store in use");
+    return ErrorFromErrno(error, "lock of the store owner file");
+  }
+  record.pid = ::getpid();
+  record.since = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  std::unique_ptr<StoreOwner> owner(new StoreOwner(fd, std::move(record)));
+  struct stat status;
+  owner->predecessor_died_ = ::fstat(fd, &status) == 0 && status.st_size > 0;
+  // Nothing depends on the record: a full disk must not keep anyone from freeing space.
+  (void)WriteText(fd, ToText(owner->record_));
+  return owner;
+}
+
+Result<std::optional<OwnerRecord>> StoreOwner::Read(const std::string& directory) {
+  const std::string path = directory + "/" + kOwnerFileName;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) {
+    if (errno == ENOENT) return std::optional<OwnerRecord>();
+    return ErrorFromErrno(errno, "store owner file");
+  }
+  std::optional<OwnerRecord> record;
+  if (::flock(fd, LOCK_SH | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      record = FromText(ReadText(fd));
+      if (!record) record.emplace();
+    }
+  }
+  ::close(fd);
+  return record;
+}
+
+Status StoreOwner::Update(const OwnerRecord& record) {
+  record_.activity = record.activity;
+  record_.mount_point = record.mount_point;
+  record_.socket = record.socket;
+  return WriteText(fd_, ToText(record_));
+}
+
+StoreOwner::~StoreOwner() {
+  (void)::ftruncate(fd_, 0);
+  ::close(fd_);
+}
+
+}  // namespace tifs::cli

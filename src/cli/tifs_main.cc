@@ -1,0 +1,127 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <csignal>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/assemble.h"
+#include "cli/commands.h"
+#include "cli/nearest_match.h"
+#include "cli/output.h"
+
+namespace tifs::cli {
+namespace {
+
+constexpr std::array<std::string_view, 7> kCommands = {"format", "mount", "umount", "info",
+                                                       "stats",  "fsck",  "gc"};
+
+// fsck(8) has its own code for wrong usage.
+constexpr int kFsckUsage = 16;
+
+bool IsCommand(std::string_view word) {
+  return std::find(kCommands.begin(), kCommands.end(), word) != kCommands.end();
+}
+
+std::string CommandOf(const std::vector<std::string>& arguments) {
+  return !arguments.empty() && IsCommand(arguments[0]) ? arguments[0] : std::string();
+}
+
+int UsageError(const std::string& command, std::string_view why) {
+  const std::string name = command.empty() ? "tifs" : "tifs " + command;
+  PrintError(Explained(ErrorCode::kInvalid, command.empty() ? "command line" : command, why,
+                       fmt::format("run '{} --help'", name)));
+  return command == "fsck" ? kFsckUsage : kExitUsage;
+}
+
+// CLI11 would treat a misspelt command as an extra argument.
+bool ExplainUnknownCommand(const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0].starts_with('-') || IsCommand(arguments[0])) return false;
+  const std::string_view nearest = NearestMatch(arguments[0], kCommands);
+  PrintError(Explained(ErrorCode::kInvalid, Escaped(arguments[0]), "there is no such command",
+                       nearest.empty() ? "run 'tifs --help' for those there are"
+                                       : fmt::format("did you mean 'tifs {}'?", nearest)));
+  return true;
+}
+
+// The option among those of the chosen command that an unknown one was probably meant to be.
+std::string UnknownOptionText(CLI::App& app, const std::string& command,
+                              const std::vector<std::string>& arguments) {
+  CLI::App* const chosen = command.empty() ? &app : app.get_subcommand(command);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : chosen->get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  const std::vector<std::string_view> candidates(known.begin(), known.end());
+  for (const std::string& argument : arguments) {
+    if (!argument.starts_with("--")) continue;
+    const std::string name = argument.substr(0, argument.find('='));
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const std::string_view nearest = NearestMatch(name, candidates);
+    if (!nearest.empty()) {
+      return fmt::format("there is no option '{}', did you mean '{}'?", Escaped(name), nearest);
+    }
+  }
+  return {};
+}
+
+int RunCommandLine(const std::vector<std::string>& arguments) {
+  if (ExplainUnknownCommand(arguments)) return kExitUsage;
+  const std::string command = CommandOf(arguments);
+  int exit_code = kExitDone;
+  CLI::App app("A POSIX file system kept in a transactional key-value store.", "tifs");
+  app.require_subcommand(1);
+  app.set_version_flag("--version,-V", VersionText(), "Print the versions and exit");
+  app.set_help_flag("--help,-h", "Print this help and exit");
+  AddFormatCommand(app, exit_code);
+  AddMountCommand(app, exit_code);
+  AddUmountCommand(app, exit_code);
+  AddInfoCommand(app, exit_code);
+  AddStatsCommand(app, exit_code);
+  AddFsckCommand(app, exit_code);
+  AddGcCommand(app, exit_code);
+  try {
+    // CLI11 takes them from the back.
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForHelp&) {
+    CLI::App* const chosen = command.empty() ? &app : app.get_subcommand(command);
+    return PrintText(chosen->help("", CLI::AppFormatMode::Normal)) ? kExitDone : kExitFailed;
+  } catch (const CLI::CallForVersion&) {
+    return PrintText(VersionText() + "\n") ? kExitDone : kExitFailed;
+  } catch (const CLI::ParseError& error) {
+    std::string why = UnknownOptionText(app, command, arguments);
+    if (why.empty()) why = Escaped(error.what());
+    return UsageError(command, why);
+  }
+  return exit_code;
+}
+
+int Run(int argc, char** argv) {
+  // A reader that goes away is seen by the write that fails.
+  std::signal(SIGPIPE, SIG_IGN);
+  const std::string name =
+      argc > 0 ? std::filesystem::path(argv[0]).filename().string() : std::string("tifs");
+  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  if (name == "mount.tifs" || name == "mount.fuse.tifs") return RunMountHelper(arguments);
+  if (name == "umount.tifs" || name == "umount.fuse.tifs") return RunUmountHelper(arguments);
+  if (name == "fsck.tifs" || name == "fsck.fuse.tifs") return RunFsckHelper(arguments);
+  if (name == "mkfs.tifs") return RunMkfsHelper(arguments);
+  return RunCommandLine(arguments);
+}
+
+}  // namespace
+}  // namespace tifs::cli
+
+int main(int argc, char** argv) {
+  try {
+    return tifs::cli::Run(argc, argv);
+  } catch (const std::exception& error) {
+    // Nothing of ours throws; what a library throws ends here rather than in abort.
+    tifs::cli::PrintWarning(fmt::format("internal error: {}; please report it",
+                                        tifs::cli::Escaped(error.what())));
+    return tifs::cli::kExitFailed;
+  }
+}

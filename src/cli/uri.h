@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace tifs::cli {
+
+// A store's address: SCHEME://AUTHORITY/PATH?QUERY. Which schemes there are is assemble.cc's choice;
+// here only the form is known.
+struct Uri {
+  std::string scheme;
+  std::string authority;  // between `//` and the next `/`; empty for rocks
+  std::string path;       // decoded; absolute, without `.`, `..`, doubled or trailing slashes
+  std::string query;      // after `?`, as written
+
+  // The canonical text: what mount tables show. Free of commas, spaces and control characters.
+  std::string ToString() const;
+};
+
+// Errors: kInvalid, explained, with the corrected URI where it can be guessed.
+Result<Uri> ParseUri(std::string_view text);
+// Whether `text` has the form of a URI rather than a path.
+bool LooksLikeUri(std::string_view text);
+
+}  // namespace tifs::cli
