@@ -31,4 +31,9 @@ Result<BlockValue> BlockValue::Decode(std::string_view value) {
   return block;
 }
 
+Result<uint32_t> BlockLength(const BlockValue& block) {
+  if (block.encoding == BlockEncoding::kRaw) return static_cast<uint32_t>(block.payload.size());
+  return Error(ErrorCode::kCorrupt, "block encoding");
+}
+
 }  // namespace tifs::fs

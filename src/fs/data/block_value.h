@@ -29,4 +29,7 @@ struct BlockValue {
   static Result<BlockValue> Decode(std::string_view value);
 };
 
+// How many bytes of the block it holds. kCorrupt.
+Result<uint32_t> BlockLength(const BlockValue& block);
+
 }  // namespace tifs::fs
