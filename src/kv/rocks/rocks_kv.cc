@@ -17,6 +17,7 @@
 #include "kv/rocks/rocks_transaction.h"
 #include "kv/rocks/store_health.h"
 #include "kv/rocks/tuning.h"
+#include "kv/rocks/wal_file_system.h"
 
 namespace tifs::kv {
 namespace {
@@ -64,15 +65,15 @@ Result<std::unique_ptr<RocksKv>> RocksKv::Open(const RocksOptions& options) {
 }
 
 Status RocksKv::OpenDb() {
-  std::shared_ptr<rocksdb::FileSystem> file_system =
-      options_.file_system ? options_.file_system : rocksdb::FileSystem::Default();
-  env_ = rocksdb::NewCompositeEnv(file_system);
+  const bool is_local = !options_.file_system;
+  env_ = rocksdb::NewCompositeEnv(std::make_shared<WalFileSystem>(
+      is_local ? rocksdb::FileSystem::Default() : options_.file_system, is_local));
 
   const rocksdb::Status exists = env_->FileExists(options_.path + "/CURRENT");
   if (!exists.ok() && !exists.IsNotFound()) return ErrorFromRocks(exists, "open store");
   if (exists.IsNotFound()) {
     if (!options_.create) return Error(ErrorCode::kNotFound, "open store", options_.path);
-    if (!options_.file_system && mkdir(options_.path.c_str(), 0700) != 0 && errno != EEXIST) {
+    if (is_local && mkdir(options_.path.c_str(), 0700) != 0 && errno != EEXIST) {
       return ErrorFromErrno(errno, "make store directory", options_.path);
     }
   }
