@@ -19,7 +19,8 @@ class OsClock : public Clock {
   void SleepFor(std::chrono::nanoseconds duration) override {
     std::this_thread::sleep_for(duration);
   }
-  bool WaitFor(CondVar& condition, Mutex& mutex, std::chrono::nanoseconds timeout) override {
+  bool WaitFor(CondVar& condition, Mutex& mutex, std::chrono::nanoseconds timeout)
+      REQUIRES(mutex) override {
     return condition.WaitFor(mutex, timeout);
   }
 };

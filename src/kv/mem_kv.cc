@@ -1,6 +1,5 @@
 #include "kv/mem_kv.h"
 
-#include <algorithm>
 
 #include "base/check.h"
 
@@ -174,14 +173,14 @@ std::vector<MemKv::Found> MemKv::ReadRange(const KeyRange& range, Direction dire
 }
 
 bool MemKv::Conflicts(const WriteBuffer& buffer, Timestamp snapshot) const {
-  return std::ranges::any_of(buffer.entries(), [&](const auto& item) {
-    const auto& [key, entry] = item;
+  for (const auto& [key, entry] : buffer.entries()) {
     const auto found = records_.find(key);
-    if (found == records_.end()) return false;
+    if (found == records_.end()) continue;
     const Record& record = found->second;
     if (!record.versions.empty() && record.versions.back().committed > snapshot) return true;
-    return entry.written && record.locked > snapshot;
-  });
+    if (entry.written && record.locked > snapshot) return true;
+  }
+  return false;
 }
 
 Status MemKv::Commit(const WriteBuffer& buffer, Timestamp snapshot) {
