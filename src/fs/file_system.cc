@@ -103,8 +103,10 @@ class FileSystem::Core {
   }
 
   Status Sync() {
-    TRY(mount.blocks->Sync());
-    return mount.store.Sync();
+    const uint64_t mark = TRY(mount.blocks->SyncData());
+    TRY(mount.store.Sync());
+    mount.blocks->RecordsSynced(mark);
+    return {};
   }
 
   Result<Entry> Make(Op op, const OpContext& context, InodeNumber parent, std::string_view name,
@@ -164,6 +166,11 @@ class FileSystem::Core {
   }
 
   Status Start() {
+    if ((mount.meta.incompatible & MetaRecord::kFeatureExtents) != mount.blocks->features()) {
+      return Error(ErrorCode::kInvalid, "open", "file blocks are kept elsewhere");
+    }
+    TRY(mount.blocks->Attach(mount.store, mount.schema, mount.meta.block_size_bytes,
+                             mount.read_only));
     TRY(ResolveSubdirectory());
     TRY(mount.space.Open(mount.read_only));
     if (!mount.read_only) TRY(background.QueueLeftovers());

@@ -17,6 +17,7 @@ std::invoke_result_t<Body&, Operation&> Mutate(MountState& mount, const OpContex
   if (mount.read_only.load(std::memory_order_relaxed)) {
     return Error(ErrorCode::kReadOnly, "read-only mount");
   }
+  const BlockStore::Pin pin = mount.blocks->PinBlocks();
   SpaceAccount::Operation space(mount.space);
   std::optional<Operation> op;
   R result = mount.runner.Run([&](kv::Transaction& txn) -> R {
@@ -27,7 +28,6 @@ std::invoke_result_t<Body&, Operation&> Mutate(MountState& mount, const OpContex
     if (Status reserved = space.Reserve(op->space); !reserved) return std::move(reserved).error();
     return attempt;
   });
-  mount.blocks->TransactionEnded(result.ok());
   if (result) {
     space.Commit();
     op->Committed();
@@ -40,6 +40,7 @@ template <typename Body>
 std::invoke_result_t<Body&, Operation&> Query(MountState& mount, const OpContext& context,
                                               Body&& body) {
   using R = std::invoke_result_t<Body&, Operation&>;
+  const BlockStore::Pin pin = mount.blocks->PinBlocks();
   return mount.runner.Read([&](kv::Transaction& txn) -> R {
     Operation op(mount, txn, context);
     return body(op);

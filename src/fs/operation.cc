@@ -24,6 +24,7 @@ CacheFor MountState::cache() const {
 }
 
 Operation::~Operation() {
+  if (!committed_) mount.blocks->Abandoned(blocks);
   for (InodeNumber inode : deleting_) mount.handles.EndDelete(inode);
 }
 
@@ -47,7 +48,7 @@ Status Operation::Unlinked(InodeRecord& inode) {
   if (IsSmall(inode, mount.meta.block_size_bytes) && mount.handles.BeginDelete(inode.number)) {
     deleting_.push_back(inode.number);
     if (inode.Has(InodeRecord::kHasBlocks)) {
-      TRY(mount.blocks->Zero(txn, inode, 0, kDeleteAtOnceBlocks * mount.meta.block_size_bytes));
+      TRY(mount.blocks->Zero(blocks, inode, 0, kDeleteAtOnceBlocks * mount.meta.block_size_bytes));
     }
     TRY(records.DeleteInode(inode.number));
     if (inode.IsDirectory()) TRY(records.DeleteStripes(inode.number));
@@ -65,6 +66,8 @@ Status Operation::Leave(InodeNumber inode, LeftoverKind kind) {
 }
 
 void Operation::Committed() {
+  committed_ = true;
+  mount.blocks->Committed(blocks);
   for (const Leftover& leftover : left_) {
     if (leftover.kind == LeftoverKind::kOrphan &&
         mount.handles.MarkUnlinked(leftover.inode, leftover.begun)) {

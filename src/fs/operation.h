@@ -31,9 +31,7 @@ struct MountState {
         runner(the_store, the_clock, options.retry),
         inode_allocator(runner, schema),
         space(runner, schema, {the_meta.capacity_bytes, the_meta.max_inodes}),
-        blocks(std::move(the_blocks)) {
-    blocks->Attach(schema, meta.block_size_bytes);
-  }
+        blocks(std::move(the_blocks)) {}
 
   kv::Store& store;
   Clock& clock;
@@ -63,6 +61,7 @@ class Operation {
   Operation(MountState& mount_state, kv::Transaction& transaction, const OpContext& op_context)
       : mount(mount_state),
         txn(transaction),
+        blocks(transaction),
         context(op_context),
         records(transaction, mount_state.schema, mount_state.meta.directory_stripes,
                 &mount_state.metrics.corrupt_values),
@@ -73,6 +72,7 @@ class Operation {
 
   MountState& mount;
   kv::Transaction& txn;
+  BlockTransaction blocks;
   const OpContext& context;
   RecordStore records;
   const Timespec now;
@@ -95,6 +95,7 @@ class Operation {
   void Committed();
 
  private:
+  bool committed_ = false;
   std::vector<Leftover> left_;
   std::vector<InodeNumber> deleting_;  // whose deletion is reserved in the handle table
 };

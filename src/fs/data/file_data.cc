@@ -28,9 +28,9 @@ void SetInline(Operation& op, InodeRecord& inode, std::string data) {
 }
 
 Status WriteBlocks(Operation& op, InodeRecord& inode, uint64_t offset_bytes,
-                   std::string_view data) {
-  op.Charge(inode, TRY(op.mount.blocks->Write(op.txn, inode, offset_bytes, data,
-                                              FreshFrom(op, inode))));
+                   std::string_view data, bool moved = false) {
+  op.Charge(inode, TRY(op.mount.blocks->Write(op.blocks, inode, offset_bytes, data,
+                                              FreshFrom(op, inode), moved)));
   inode.Set(InodeRecord::kHasBlocks);
   return {};
 }
@@ -49,9 +49,9 @@ Status LeaveInline(Operation& op, InodeRecord& inode, uint64_t offset_bytes,
       old.resize(offset_bytes);
       old.append(data);
     }
-    return WriteBlocks(op, inode, 0, old);
+    return WriteBlocks(op, inode, 0, old, true);
   }
-  TRY(WriteBlocks(op, inode, 0, old));
+  TRY(WriteBlocks(op, inode, 0, old, true));
   return WriteBlocks(op, inode, offset_bytes, data);
 }
 
@@ -59,7 +59,7 @@ Status LeaveInline(Operation& op, InodeRecord& inode, uint64_t offset_bytes,
 Result<bool> FitsOneTransaction(Operation& op, const InodeRecord& inode, const BlockRange& range) {
   if (range.size() <= kMaxBlocksAtOnce) return true;
   uint64_t present = 0;
-  TRY(op.mount.blocks->Scan(op.txn, inode.number, range,
+  TRY(op.mount.blocks->Scan(op.blocks, inode.number, range,
                             [&](const StoredBlock&) { return ++present <= kMaxBlocksAtOnce; }));
   return present <= kMaxBlocksAtOnce;
 }
@@ -67,8 +67,8 @@ Result<bool> FitsOneTransaction(Operation& op, const InodeRecord& inode, const B
 Status DeleteBlocks(Operation& op, InodeRecord& inode, const BlockRange& range) {
   const uint64_t block_size = BlockSize(op);
   Status deleted;
-  TRY(op.mount.blocks->Scan(op.txn, inode.number, range, [&](const StoredBlock& block) {
-    deleted = op.mount.blocks->Delete(op.txn, inode.number, block);
+  TRY(op.mount.blocks->Scan(op.blocks, inode.number, range, [&](const StoredBlock& block) {
+    deleted = op.mount.blocks->Delete(op.blocks, inode.number, block);
     op.Charge(inode, static_cast<int64_t>(inode.ChargeOf(block.index, 0, block_size)) -
                          static_cast<int64_t>(
                              inode.ChargeOf(block.index, block.length_bytes, block_size)));
@@ -99,7 +99,7 @@ Status ClearBlocks(Operation& op, InodeRecord& inode, const BlockRange& range) {
 
 Status Zero(Operation& op, InodeRecord& inode, uint64_t begin_bytes, uint64_t end_bytes) {
   if (begin_bytes >= end_bytes) return {};
-  op.Charge(inode, TRY(op.mount.blocks->Zero(op.txn, inode, begin_bytes, end_bytes)));
+  op.Charge(inode, TRY(op.mount.blocks->Zero(op.blocks, inode, begin_bytes, end_bytes)));
   return {};
 }
 
@@ -142,7 +142,7 @@ Result<int64_t> ChargeOfRange(Operation& op, const InodeRecord& inode, const Blo
                             std::min(reserved.end, range.end)};
     charge += static_cast<int64_t>(common.size() * block_size);
   }
-  TRY(op.mount.blocks->Scan(op.txn, inode.number, range, [&](const StoredBlock& block) {
+  TRY(op.mount.blocks->Scan(op.blocks, inode.number, range, [&](const StoredBlock& block) {
     if (!inode.IsPreallocated(block.index)) {
       charge += static_cast<int64_t>(inode.ChargeOf(block.index, block.length_bytes, block_size));
     }
@@ -168,10 +168,12 @@ Result<size_t> Read(Operation& op, const InodeRecord& inode, uint64_t offset_byt
   if (offset_bytes >= inode.size_bytes) return size_t{0};
   out = out.first(std::min<uint64_t>(out.size(), inode.size_bytes - offset_bytes));
   if (out.empty()) return size_t{0};
-  std::memset(out.data(), 0, out.size());
   if (inode.Has(InodeRecord::kHasBlocks)) {
-    TRY(op.mount.blocks->Read(op.txn, inode, offset_bytes, out));
-  } else if (offset_bytes < inode.inline_data.size()) {
+    TRY(op.mount.blocks->Read(op.blocks, inode, offset_bytes, out));
+    return out.size();
+  }
+  std::memset(out.data(), 0, out.size());
+  if (offset_bytes < inode.inline_data.size()) {
     const size_t copied = std::min(out.size(), inode.inline_data.size() - offset_bytes);
     std::memcpy(out.data(), inode.inline_data.data() + offset_bytes, copied);
   }
@@ -296,7 +298,7 @@ Result<uint64_t> Seek(Operation& op, const InodeRecord& inode, uint64_t offset_b
   uint64_t position = offset_bytes;
   std::optional<uint64_t> found;
   TRY(op.mount.blocks->Scan(
-      op.txn, inode.number, {{offset_bytes / block_size}, kNoMoreBlocks},
+      op.blocks, inode.number, {{offset_bytes / block_size}, kNoMoreBlocks},
       [&](const StoredBlock& block) {
         if (!inode.IsLive(block.index, block.epoch)) return true;
         const uint64_t start = block.index.value * block_size;
@@ -324,14 +326,14 @@ Result<bool> ClearStep(Operation& op, InodeRecord& inode) {
   uint64_t seen = 0;
   BlockIndex next = clear.range.end;
   Status deleted;
-  TRY(op.mount.blocks->Scan(op.txn, inode.number, clear.range, [&](const StoredBlock& block) {
+  TRY(op.mount.blocks->Scan(op.blocks, inode.number, clear.range, [&](const StoredBlock& block) {
     if (seen == kMaxBlocksAtOnce) {
       next = block.index;
       return false;
     }
     ++seen;
     if (block.epoch >= clear.epoch) return true;  // written since
-    deleted = op.mount.blocks->Delete(op.txn, inode.number, block);
+    deleted = op.mount.blocks->Delete(op.blocks, inode.number, block);
     op.Charge(inode, static_cast<int64_t>(inode.ChargeOf(block.index, 0, block_size)) -
                          static_cast<int64_t>(
                              inode.ChargeOf(block.index, block.length_bytes, block_size)));
@@ -353,14 +355,14 @@ Result<bool> DeleteStep(Operation& op, InodeRecord& inode) {
   uint64_t seen = 0;
   bool done = true;
   Status deleted;
-  TRY(op.mount.blocks->Scan(op.txn, inode.number, {{0}, kNoMoreBlocks},
+  TRY(op.mount.blocks->Scan(op.blocks, inode.number, {{0}, kNoMoreBlocks},
                             [&](const StoredBlock& block) {
                               if (seen == kMaxBlocksAtOnce) {
                                 done = false;
                                 return false;
                               }
                               ++seen;
-                              deleted = op.mount.blocks->Delete(op.txn, inode.number, block);
+                              deleted = op.mount.blocks->Delete(op.blocks, inode.number, block);
                               // Gives space back step by step; the last step corrects the sum.
                               op.Charge(inode, -static_cast<int64_t>(std::min<uint64_t>(
                                                    inode.charged_bytes, block.length_bytes)));

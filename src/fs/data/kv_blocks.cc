@@ -22,17 +22,18 @@ struct PresentBlock {
 
 }  // namespace
 
-void KvBlocks::Attach(const Schema& schema, uint32_t block_size_bytes) {
+Status KvBlocks::Attach(kv::Store&, const Schema& schema, uint32_t block_size_bytes, bool) {
   schema_ = &schema;
   block_size_bytes_ = block_size_bytes;
+  return {};
 }
 
-Status KvBlocks::Scan(kv::Transaction& txn, InodeNumber inode, const BlockRange& range,
+Status KvBlocks::Scan(BlockTransaction& txn, InodeNumber inode, const BlockRange& range,
                       const BlockVisitor& visitor) {
   if (range.empty()) return {};
   const KeySpan span = schema_->Blocks(inode, range.begin, range.end);
   Status corrupt;
-  TRY(txn.Scan(span.range(), 0, kv::Direction::kForward,
+  TRY(txn.kv.Scan(span.range(), 0, kv::Direction::kForward,
                [&](std::string_view key, std::string_view value) {
                  const auto parsed = schema_->ParseBlock(key);
                  const auto block = BlockValue::Decode(value);
@@ -48,8 +49,9 @@ Status KvBlocks::Scan(kv::Transaction& txn, InodeNumber inode, const BlockRange&
   return corrupt;
 }
 
-Status KvBlocks::Read(kv::Transaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
+Status KvBlocks::Read(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
                       std::span<char> out) {
+  std::memset(out.data(), 0, out.size());
   const uint64_t end_bytes = offset_bytes + out.size();
   const BlockRange range{{offset_bytes / block_size_bytes_},
                          {(end_bytes - 1) / block_size_bytes_ + 1}};
@@ -66,18 +68,18 @@ Status KvBlocks::Read(kv::Transaction& txn, const InodeRecord& inode, uint64_t o
   });
 }
 
-Status KvBlocks::Put(kv::Transaction& txn, const InodeRecord& inode, BlockIndex index,
+Status KvBlocks::Put(BlockTransaction& txn, const InodeRecord& inode, BlockIndex index,
                      std::string_view bytes) {
   std::string value;
   value.reserve(BlockValue::kHeadBytes + bytes.size());
   BlockValue::AppendHead(value, BlockEncoding::kRaw, inode.clear_epoch);
   value.append(bytes);
-  return txn.Put(schema_->Block(inode.number, index), value);
+  return txn.kv.Put(schema_->Block(inode.number, index), value);
 }
 
-Result<int64_t> KvBlocks::Write(kv::Transaction& txn, const InodeRecord& inode,
+Result<int64_t> KvBlocks::Write(BlockTransaction& txn, const InodeRecord& inode,
                                 uint64_t offset_bytes, std::string_view data,
-                                BlockIndex fresh_from) {
+                                BlockIndex fresh_from, bool) {
   const uint64_t end_bytes = offset_bytes + data.size();
   const BlockRange range{{offset_bytes / block_size_bytes_},
                          {(end_bytes - 1) / block_size_bytes_ + 1}};
@@ -117,7 +119,7 @@ Result<int64_t> KvBlocks::Write(kv::Transaction& txn, const InodeRecord& inode,
   return charge_delta;
 }
 
-Result<int64_t> KvBlocks::Zero(kv::Transaction& txn, const InodeRecord& inode,
+Result<int64_t> KvBlocks::Zero(BlockTransaction& txn, const InodeRecord& inode,
                                uint64_t begin_bytes, uint64_t end_bytes) {
   if (begin_bytes >= end_bytes) return int64_t{0};
   const BlockRange range{{begin_bytes / block_size_bytes_},
@@ -153,7 +155,7 @@ Result<int64_t> KvBlocks::Zero(kv::Transaction& txn, const InodeRecord& inode,
       new_length = old.bytes.size();
     }
     if (new_length == 0) {
-      TRY(txn.Delete(schema_->Block(inode.number, index)));
+      TRY(txn.kv.Delete(schema_->Block(inode.number, index)));
     } else {
       TRY(Put(txn, inode, index, old.bytes));
     }
@@ -163,8 +165,8 @@ Result<int64_t> KvBlocks::Zero(kv::Transaction& txn, const InodeRecord& inode,
   return charge_delta;
 }
 
-Status KvBlocks::Delete(kv::Transaction& txn, InodeNumber inode, const StoredBlock& block) {
-  return txn.Delete(schema_->Block(inode, block.index));
+Status KvBlocks::Delete(BlockTransaction& txn, InodeNumber inode, const StoredBlock& block) {
+  return txn.kv.Delete(schema_->Block(inode, block.index));
 }
 
 }  // namespace tifs::fs

@@ -10,19 +10,20 @@ namespace tifs::fs {
 // scan reads a range. A value holds its bytes up to the last one written: at most a block.
 class KvBlocks : public BlockStore {
  public:
-  void Attach(const Schema& schema, uint32_t block_size_bytes) override;
-  Status Read(kv::Transaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
+  Status Attach(kv::Store& store, const Schema& schema, uint32_t block_size_bytes,
+                bool read_only) override;
+  Status Read(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
               std::span<char> out) override;
-  Result<int64_t> Write(kv::Transaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
-                        std::string_view data, BlockIndex fresh_from) override;
-  Result<int64_t> Zero(kv::Transaction& txn, const InodeRecord& inode, uint64_t begin_bytes,
+  Result<int64_t> Write(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
+                        std::string_view data, BlockIndex fresh_from, bool moved) override;
+  Result<int64_t> Zero(BlockTransaction& txn, const InodeRecord& inode, uint64_t begin_bytes,
                        uint64_t end_bytes) override;
-  Status Scan(kv::Transaction& txn, InodeNumber inode, const BlockRange& range,
+  Status Scan(BlockTransaction& txn, InodeNumber inode, const BlockRange& range,
               const BlockVisitor& visitor) override;
-  Status Delete(kv::Transaction& txn, InodeNumber inode, const StoredBlock& block) override;
+  Status Delete(BlockTransaction& txn, InodeNumber inode, const StoredBlock& block) override;
 
  private:
-  Status Put(kv::Transaction& txn, const InodeRecord& inode, BlockIndex index,
+  Status Put(BlockTransaction& txn, const InodeRecord& inode, BlockIndex index,
              std::string_view bytes);
 
   const Schema* schema_ = nullptr;

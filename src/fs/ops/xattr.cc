@@ -142,6 +142,8 @@ Status RemoveXattr(Operation& op, InodeNumber number, std::string_view name) {
   TRY(CheckXattrAccess(op, inode, name, true));
   const bool exists = inode.Has(InodeRecord::kHasXattrs) &&
                       TRY(op.records.LoadXattr(number, name)).has_value();
+  // Taking away an ACL that is not there is no error, as on ext4: the mode alone says it then.
+  if (!exists && IsAcl(name)) return {};
   if (!exists) return Error(ErrorCode::kNoAttribute, "removexattr");
   return RemoveKnown(op, inode, name);
 }
