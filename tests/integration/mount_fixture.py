@@ -94,7 +94,6 @@ def mount_entry(path):
             where = fields[4].decode("unicode_escape").encode("latin-1")
             if where == os.fsencode(path):
                 found = {
-                    "id": int(fields[0]),
                     "options": fields[5].decode().split(","),
                     "type": tail[0].decode(),
                     "source": tail[1].decode("unicode_escape"),
@@ -339,7 +338,6 @@ class Mounted:
         """
         if options is not None:
             self.options = list(options)
-        before = mount_entry(self.path)
         command = [self._bed.tifs, "mount", self.uri, self.path, "--foreground"]
         if self.options:
             command += ["-o", ",".join(self.options)]
@@ -349,23 +347,23 @@ class Mounted:
             )
         self.pid = self._process.pid
         self._bed.guard("pid", self.pid)
-        # A dead mount may still be there, which this one must take away.
         wait_until(
-            lambda: self._is_mounted_after(before) or self._process.poll() is not None,
-            MOUNT_DEADLINE_S,
+            lambda: self._is_answering() or self._process.poll() is not None, MOUNT_DEADLINE_S
         )
-        if self._process.poll() is not None or not self._is_mounted_after(before):
+        if self._process.poll() is not None or not self._is_answering():
             self._kill()
             raise MountFailure(
                 f"{' '.join(command)}: did not mount (exit {self._process.returncode}):\n"
                 f"{tail_of(self.log_path)}"
             )
         self._ever_mounted = True
-        os.statvfs(self.path)
 
-    def _is_mounted_after(self, before):
-        entry = mount_entry(self.path)
-        return entry and (not before or entry["id"] != before["id"])
+    def _is_answering(self):
+        # A dead mount may still be there, which the new one must take away first.
+        try:
+            return mount_entry(self.path) and os.statvfs(self.path)
+        except OSError:
+            return False
 
     def unmount(self):
         """A clean unmount; the process must end well."""

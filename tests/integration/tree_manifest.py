@@ -14,7 +14,8 @@ def describe_tree(root, with_identity=False):
     tree = {}
     hard_links = {}
     for directory, directories, files in os.walk(os.fsencode(root)):
-        for name in [b".", *directories, *files]:
+        directories.sort()  # also the order of the walk
+        for name in [b".", *directories, *sorted(files)]:
             path = os.path.join(directory, name)
             relative = os.path.normpath(os.path.relpath(path, os.fsencode(root)))
             if name == b"." or relative not in tree:

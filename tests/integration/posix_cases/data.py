@@ -149,11 +149,12 @@ class HoleTest(PosixCase):
         os.pwrite(fd, b"a", 0)
         os.fsync(fd)
         self.assertEqual(os.fstat(fd).st_size, low)
-        self.assertEqual((os.pread(fd, 9, low - 1), os.pread(fd, 2, 0)), (b"z", b"a\0"))
+        self.assertEqual((os.pread(fd, 1, low - 1), os.pread(fd, 2, 0)), (b"z", b"a\0"))
         self.assertEqual(os.pread(fd, 9, low // 2), bytes(9))
         self.assert_errno((errno.EFBIG, errno.EINVAL), os.pwrite, fd, b"y", low)
-        self.assertEqual(os.pwrite(fd, b"yy", low - 1), 1)
         if low < LARGEST_OFFSET:
+            # The kernel itself refuses what would end beyond the last offset there is.
+            self.assertEqual(os.pwrite(fd, b"yy", low - 1), 1)
             self.assert_errno(errno.EFBIG, os.ftruncate, fd, low + 1)
         self.assertLess(allocated(fd), 4 * MIB)
         os.unlink(self.path("f"))

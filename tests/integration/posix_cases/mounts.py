@@ -419,7 +419,7 @@ class MountTest(PosixCase):
         os.close(fd)
         os.kill(mounted.pid, 9)
         mounted.unmounted_by_others()
-        self.assert_errno(errno.ENOTCONN, os.stat, path)
+        self.assert_errno(errno.ENOTCONN, os.statvfs, mounted.path)
         mounted.mount()
         self.assertEqual(self.read_file(path), b"synced")
 
