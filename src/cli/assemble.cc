@@ -105,8 +105,7 @@ class EmbeddedStore : public ClaimedStore {
         return Explained(error.code(), what,
                          fmt::format("the store below is damaged: {}", Escaped(error.detail())),
                          "restore it from a backup; see TROUBLESHOOTING");
-      default:
-        return Explained(error.code(), what, Escaped(error.ToString()));
+      default: return Explained(error.code(), what, Escaped(error.ToString()));
     }
   }
 
@@ -270,8 +269,8 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
   } else if (Result<bool> tightened = TightenStoreDirectory(uri.path); tightened && *tightened) {
     LogWarning("{}: others had rights on the store's directory, which is 0700 again", uri.path);
   }
-  return std::unique_ptr<ClaimedStore>(std::make_unique<EmbeddedStore>(
-      uri, std::move(owner), before == StoreState::kAbsent));
+  return std::unique_ptr<ClaimedStore>(
+      std::make_unique<EmbeddedStore>(uri, std::move(owner), before == StoreState::kAbsent));
 }
 
 namespace {
@@ -282,9 +281,9 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
   if (file_system) return file_system;
   const Error& error = file_system.error();
   if (error.code() == ErrorCode::kNotFound && options.subdirectory != "/") {
-    return Explained(error.code(), uri.path,
-                     fmt::format("subdir={}: {}", Escaped(options.subdirectory),
-                                 Escaped(error.ToString())));
+    return Explained(
+        error.code(), uri.path,
+        fmt::format("subdir={}: {}", Escaped(options.subdirectory), Escaped(error.ToString())));
   }
   if (error.code() == ErrorCode::kNotFound) {
     return NotFormatted(uri, "the store is not formatted");
@@ -309,8 +308,7 @@ Error ExplainMountError(const Error& error, const std::string& mount_point) {
       return Explained(error.code(), mount_point,
                        fmt::format("the mount is not permitted ({})", Escaped(error.detail())),
                        "mount as root, or at a directory of your own with fusermount3 installed");
-    default:
-      return Explained(error.code(), mount_point, Escaped(error.ToString()));
+    default: return Explained(error.code(), mount_point, Escaped(error.ToString()));
   }
 }
 

@@ -17,8 +17,8 @@
 #include "fs/file_system.h"
 #include "kv/kv.h"
 
-// The only composition root: the one place that knows which scheme of a URI is which store, and that
-// makes and owns the objects of a running file system, each before those that use it.
+// The only composition root: the one place that knows which scheme of a URI is which store, and
+// that makes and owns the objects of a running file system, each before those that use it.
 namespace tifs::cli {
 
 // A store that this process has to itself, closed at first.
@@ -27,11 +27,12 @@ class ClaimedStore {
   virtual ~ClaimedStore() = default;
 
   enum class Mode : uint8_t {
-    kRead,    // changes nothing, not even to finish what a crash left
+    kRead,  // changes nothing, not even to finish what a crash left
     kWrite,
     kCreate,  // may not be there yet
   };
-  // Opens the key-value store. `memory_bytes`: what the whole process may use. Errors are explained.
+  // Opens the key-value store. `memory_bytes`: what the whole process may use. Errors are
+  // explained.
   virtual Status Open(Mode mode, uint64_t memory_bytes) = 0;
   // The open store. Precondition: Open succeeded.
   virtual kv::Store& store() = 0;
@@ -54,10 +55,10 @@ enum class ClaimFor : uint8_t { kUse, kFormat };
 // How long a command waits for a mount that is being unmounted.
 inline constexpr std::chrono::nanoseconds kUnmountPatience = std::chrono::seconds(30);
 
-// Claims the store at `uri`. One that a mount has is refused, naming the process and its mount point;
-// while that mount is being unmounted, and for short work of others, it waits up to `patience`.
-// kUse needs a store of ours; kFormat an absent or empty place, or a store of ours.
-// All errors are explained.
+// Claims the store at `uri`. One that a mount has is refused, naming the process and its mount
+// point; while that mount is being unmounted, and for short work of others, it waits up to
+// `patience`. kUse needs a store of ours; kFormat an absent or empty place, or a store of ours. All
+// errors are explained.
 Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, OwnerRecord record,
                                                  std::chrono::nanoseconds patience);
 // Reads `text` and checks that its scheme is known. Errors are explained.
@@ -78,8 +79,8 @@ class MountedFileSystem {
   virtual ClaimedStore& claimed_store() = 0;
   // Serves until the mount is gone or Stop was called. System calls on the mount point wait for it.
   virtual Status Serve() = 0;
-  // Has Serve unmount and return: cleanly if the mount is idle, else detached after what is dirty was
-  // written. From any thread.
+  // Has Serve unmount and return: cleanly if the mount is idle, else detached after what is dirty
+  // was written. From any thread.
   virtual void Stop() = 0;
   // After Serve: makes everything durable and closes it all.
   virtual Status Close() = 0;

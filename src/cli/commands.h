@@ -4,7 +4,6 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
-
 #include <string>
 #include <vector>
 
@@ -18,6 +17,7 @@ void AddInfoCommand(CLI::App& app, int& exit_code);
 void AddStatsCommand(CLI::App& app, int& exit_code);
 void AddFsckCommand(CLI::App& app, int& exit_code);
 void AddGcCommand(CLI::App& app, int& exit_code);
+void AddBenchCommand(CLI::App& app, int& exit_code);
 
 // The commands that mount(8), umount(8), fsck(8) and mkfs(8) call: their manner of arguments, their
 // exit codes. `arguments` are without the program's name.

@@ -137,7 +137,8 @@ std::string ToLine(const Json& json) {
 }
 
 Json ErrorToJson(const Error& error) {
-  return {{"error", {{"code", std::string(ErrorCodeName(error.code()))}, {"text", ErrorText(error)}}}};
+  return {
+      {"error", {{"code", std::string(ErrorCodeName(error.code()))}, {"text", ErrorText(error)}}}};
 }
 
 Error ErrorFromJson(const Json& json) {

@@ -45,8 +45,10 @@ void PassOn(int) {
                               ? fmt::format("was killed by signal {} ({})", WTERMSIG(status),
                                             ::strsignal(WTERMSIG(status)))
                               : fmt::format("ended with code {}", WEXITSTATUS(status));
-  PrintWarning(fmt::format("mount: the background process {} before it served; "
-                           "run it with --foreground to see why", how));
+  PrintWarning(
+      fmt::format("mount: the background process {} before it served; "
+                  "run it with --foreground to see why",
+                  how));
   ::_exit(code_if_it_dies);
 }
 

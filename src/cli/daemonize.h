@@ -13,10 +13,10 @@ namespace tifs::cli {
 // mount serves; the child's messages go to the same stderr until then.
 class Detachment {
  public:
-  // Forks. Returns in the child alone, which has a session of its own, the directory `/`, no input and
-  // no descriptor above stderr but our own. The parent waits and exits with the child's code; if the
-  // child dies silently, it says so and exits with `code_if_it_dies`. SIGINT and SIGTERM to the
-  // waiting parent are passed on as SIGTERM.
+  // Forks. Returns in the child alone, which has a session of its own, the directory `/`, no input
+  // and no descriptor above stderr but our own. The parent waits and exits with the child's code;
+  // if the child dies silently, it says so and exits with `code_if_it_dies`. SIGINT and SIGTERM to
+  // the waiting parent are passed on as SIGTERM.
   static Result<Detachment> Detach(int code_if_it_dies);
 
   // Lets the parent go, with success, and lets go of its stdout and stderr.

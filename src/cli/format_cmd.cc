@@ -88,8 +88,7 @@ Status ConfirmLoss(const FormatArguments& arguments, const Uri& uri, const std::
   if (arguments.yes) return {};
   if (!StdinIsTerminal()) {
     return Explained(ErrorCode::kNotPermitted, uri.path,
-                     "nobody was asked whether that may be destroyed",
-                     "add --yes if it may");
+                     "nobody was asked whether that may be destroyed", "add --yes if it may");
   }
   if (AskYesNo("Destroy it?")) return {};
   return Explained(ErrorCode::kNotPermitted, uri.path, "left as it was");
@@ -154,13 +153,16 @@ int RunFormat(const FormatArguments& arguments) {
 
 void AddArguments(CLI::App& command, FormatArguments& arguments) {
   command.add_option("URI", arguments.uri, "The store, e.g. rocks:///srv/data")->required();
-  command.add_option("--block-size", arguments.block_size,
-                     "Bytes of a block: a power of two from 4KiB to 1MiB (default 64KiB)")
+  command
+      .add_option("--block-size", arguments.block_size,
+                  "Bytes of a block: a power of two from 4KiB to 1MiB (default 64KiB)")
       ->type_name("SIZE");
-  command.add_option("--capacity", arguments.capacity,
-                     "Most bytes that files may take (default: as the disk below)")
+  command
+      .add_option("--capacity", arguments.capacity,
+                  "Most bytes that files may take (default: as the disk below)")
       ->type_name("SIZE");
-  command.add_option("--inodes", arguments.inodes, "Most files and directories (default: no limit)")
+  command
+      .add_option("--inodes", arguments.inodes, "Most files and directories (default: no limit)")
       ->type_name("N");
   command.add_option("--name,-L", arguments.name, "A name, shown by info")->type_name("NAME");
   command.add_flag("--force", arguments.force, "Destroy the file system that is there");

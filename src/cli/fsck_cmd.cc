@@ -46,9 +46,10 @@ Result<Json> CheckStore(ClaimedStore& store, const Uri& uri, bool repair) {
                      fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
   }
   if (report.error().code() == ErrorCode::kNotSupported) {
-    return Explained(ErrorCode::kNotSupported, uri.path,
-                     fmt::format("written by a newer version ({})", Escaped(report.error().detail())),
-                     "use that version or a later one");
+    return Explained(
+        ErrorCode::kNotSupported, uri.path,
+        fmt::format("written by a newer version ({})", Escaped(report.error().detail())),
+        "use that version or a later one");
   }
   return ExplainedAs(uri.path, std::move(report).error());
 }
@@ -60,7 +61,8 @@ Result<Json> CheckUnmounted(const FsckArguments& arguments, const Uri& uri) {
   record.activity = "fsck";
   const auto store = TRY(ClaimStore(uri, ClaimFor::kUse, record, kUnmountPatience));
   const bool ask = !arguments.dry_run && !arguments.repair && StdinIsTerminal();
-  const auto mode = ask || arguments.repair ? ClaimedStore::Mode::kWrite : ClaimedStore::Mode::kRead;
+  const auto mode =
+      ask || arguments.repair ? ClaimedStore::Mode::kWrite : ClaimedStore::Mode::kRead;
   TRY(store->Open(mode, kMemoryBytes));
   Json report = TRY(CheckStore(*store, uri, arguments.repair));
   if (ask && report["finding_count"].get<uint64_t>() > 0) {
@@ -84,8 +86,8 @@ Result<Json> CheckTarget(const FsckArguments& arguments) {
   if (report || report.error().code() != ErrorCode::kUnavailable) return report;
   // It is ending: its store is free in a moment.
   progress.Clear();
-  if (const auto still = OwnerOf(target.uri); still && *still && (*still)->pid == owner.pid &&
-                                              fuse::FindMount(owner.mount_point)) {
+  if (const auto still = OwnerOf(target.uri);
+      still && *still && (*still)->pid == owner.pid && fuse::FindMount(owner.mount_point)) {
     return report;
   }
   return CheckUnmounted(arguments, target.uri);
@@ -105,8 +107,7 @@ int RunFsck(const FsckArguments& arguments) {
     PrintError(ExplainedAs(Escaped(arguments.uri), std::move(report).error()));
     return usage ? kFsckUsage : kFsckOperationalError;
   }
-  const bool printed =
-      arguments.json ? PrintJson(*report) : PrintText(CheckReportToText(*report));
+  const bool printed = arguments.json ? PrintJson(*report) : PrintText(CheckReportToText(*report));
   return printed ? ExitCodeOf(*report) : kFsckOperationalError;
 }
 
@@ -121,8 +122,9 @@ void AddFsckCommand(CLI::App& app, int& exit_code) {
   command->add_flag("-y,--yes", arguments->repair, "Repair all that can be repaired")
       ->excludes(dry_run);
   command->add_flag("--json", arguments->json, "Print one JSON document");
-  command->footer("Without -n and -y it asks on a terminal, and changes nothing elsewhere.\n"
-                  "Exit status as fsck(8): 0 clean, 1 corrected, 4 left, 8 failed, 16 usage.");
+  command->footer(
+      "Without -n and -y it asks on a terminal, and changes nothing elsewhere.\n"
+      "Exit status as fsck(8): 0 clean, 1 corrected, 4 left, 8 failed, 16 usage.");
   command->callback([arguments, &exit_code] { exit_code = RunFsck(*arguments); });
 }
 

@@ -38,19 +38,19 @@ Result<Json> GcUnmounted(const Uri& uri, ProgressBar& progress) {
 Status RunGc(const GcArguments& arguments) {
   const Target target = TRY(ResolveTarget(arguments.target));
   ProgressBar progress("reclaiming:", "steps");
-  Result<Json> done =
-      target.mounted_by
-          ? AskTarget(target, {{"request", "gc"}},
-                      [&progress](uint64_t steps) { progress.Update(steps); })
-          : GcUnmounted(target.uri, progress);
+  Result<Json> done = target.mounted_by
+                          ? AskTarget(target, {{"request", "gc"}},
+                                      [&progress](uint64_t steps) { progress.Update(steps); })
+                          : GcUnmounted(target.uri, progress);
   progress.Clear();
   if (!done) return std::move(done).error();
   const uint64_t steps = done->value("steps", uint64_t{0});
   const bool printed =
-      arguments.json ? PrintJson(*done)
-                     : PrintText(steps == 0 ? "nothing to reclaim\n"
-                                            : fmt::format("reclaimed all that was unlinked, in {} steps\n",
-                                                          FormatCount(steps)));
+      arguments.json
+          ? PrintJson(*done)
+          : PrintText(steps == 0 ? "nothing to reclaim\n"
+                                 : fmt::format("reclaimed all that was unlinked, in {} steps\n",
+                                               FormatCount(steps)));
   if (!printed) return Error(ErrorCode::kIo, "standard output");
   return {};
 }

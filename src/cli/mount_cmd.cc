@@ -57,7 +57,8 @@ Status DetachDead(const std::string& mount_point) {
                        "a dead mount is there and could not be detached",
                        fmt::format("run 'umount -l {}' as root", ShellQuoted(mount_point)));
     }
-    PrintWarning(fmt::format("{}: detached the mount of a process that died", Escaped(mount_point)));
+    PrintWarning(
+        fmt::format("{}: detached the mount of a process that died", Escaped(mount_point)));
   }
   return {};
 }
@@ -82,12 +83,12 @@ Result<std::string> PrepareMountPoint(const std::string& directory) {
                      "name a directory");
   }
   if (const auto mount = fuse::FindMount(*mount_point)) {
-    return Explained(ErrorCode::kBusy, what,
-                     fmt::format("the mount point is busy: {} is mounted there",
-                                 Escaped(mount->source)),
-                     fmt::format("run '{} {}' first, or choose another directory",
-                                 mount->type == fuse::kMountType ? "tifs umount" : "umount",
-                                 ShellQuoted(*mount_point)));
+    return Explained(
+        ErrorCode::kBusy, what,
+        fmt::format("the mount point is busy: {} is mounted there", Escaped(mount->source)),
+        fmt::format("run '{} {}' first, or choose another directory",
+                    mount->type == fuse::kMountType ? "tifs umount" : "umount",
+                    ShellQuoted(*mount_point)));
   }
   return mount_point;
 }
@@ -134,8 +135,7 @@ Status RemountInKernel(const std::string& mount_point, bool read_only) {
 Status AskToRemount(const Uri& uri, const std::string& what, bool read_only) {
   const std::optional<OwnerRecord> owner = TRY(OwnerOf(uri));
   if (!owner) return Explained(ErrorCode::kUnavailable, what, "the mount's process is gone");
-  Result<Json> answer =
-      AskMount(owner->socket, {{"request", "remount"}, {"read_only", read_only}});
+  Result<Json> answer = AskMount(owner->socket, {{"request", "remount"}, {"read_only", read_only}});
   if (!answer) return ExplainedAs(what, std::move(answer).error());
   return {};
 }
@@ -155,8 +155,7 @@ Status Remount(const std::string& directory, const MountOptions& options) {
     if (!read_only) (void)AskToRemount(uri, what, true);
     const bool busy = status.error().code() == ErrorCode::kBusy;
     return ExplainedAs(what, std::move(status).error(),
-                       busy ? "close the files that are open for writing first"
-                            : "run as root");
+                       busy ? "close the files that are open for writing first" : "run as root");
   }
   if (read_only) TRY(AskToRemount(uri, what, true));
   return {};
@@ -180,8 +179,8 @@ int Mount(const MountArguments& arguments, MountCodes codes) {
   if (arguments.read_only) request.options.read_only = true;
   if (request.options.remount) {
     Status status = Remount(arguments.directory, request.options);
-    return status ? kExitDone : failed(ExplainedAs(Escaped(arguments.directory),
-                                                   std::move(status).error()));
+    return status ? kExitDone
+                  : failed(ExplainedAs(Escaped(arguments.directory), std::move(status).error()));
   }
   Result<Uri> uri = ParseStoreUri(arguments.uri);
   if (!uri) return usage(uri.error());

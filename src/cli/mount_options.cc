@@ -28,8 +28,8 @@ struct OptionRule {
 
 Error BadValue(std::string_view name, std::string_view value, std::string_view why,
                std::string_view way_out) {
-  return Explained(ErrorCode::kInvalid,
-                   fmt::format("mount option '{}={}'", name, Escaped(value)), why, way_out);
+  return Explained(ErrorCode::kInvalid, fmt::format("mount option '{}={}'", name, Escaped(value)),
+                   why, way_out);
 }
 
 Status Ignore(std::optional<std::string_view>, MountOptions&) { return OkStatus(); }
@@ -69,9 +69,11 @@ Status SetSubdirectory(std::optional<std::string_view> value, MountOptions& opti
 
 Status SetUmask(std::optional<std::string_view> value, MountOptions& options) {
   uint32_t umask = 0;
-  const auto [end, status] = std::from_chars(value->data(), value->data() + value->size(), umask, 8);
+  const auto [end, status] =
+      std::from_chars(value->data(), value->data() + value->size(), umask, 8);
   if (status != std::errc() || end != value->data() + value->size() || umask > 0777) {
-    return BadValue("umask", *value, "is not an octal number from 0 to 0777", "write e.g. 'umask=022'");
+    return BadValue("umask", *value, "is not an octal number from 0 to 0777",
+                    "write e.g. 'umask=022'");
   }
   options.umask = umask;
   return OkStatus();

@@ -27,8 +27,8 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Takes the signals of the process in a thread of its own; every other thread has them blocked, so it
-// is made before any of them.
+// Takes the signals of the process in a thread of its own; every other thread has them blocked, so
+// it is made before any of them.
 class SignalThread {
  public:
   SignalThread() {
@@ -83,7 +83,8 @@ Status OpenMountLog(const MountOptions& options, bool detached) {
   return {};
 }
 
-// Tells systemd (Type=notify) how the service is; nothing elsewhere. The protocol is sd_notify(3)'s.
+// Tells systemd (Type=notify) how the service is; nothing elsewhere. The protocol is
+// sd_notify(3)'s.
 void NotifySupervisor(std::string_view state) {
   const char* path = std::getenv("NOTIFY_SOCKET");
   if (path == nullptr || (path[0] != '/' && path[0] != '@')) return;
@@ -171,8 +172,8 @@ class MountProcess {
   void StartControlSocket(const std::string& path, OwnerRecord record) {
     requests_ = std::make_unique<MountRequests>(request_.uri, request_.mount_point,
                                                 request_.options.read_only, *mount_);
-    auto control = ControlSocket::Serve(
-        path, [this](const Json& request, const ControlProgress& progress) {
+    auto control =
+        ControlSocket::Serve(path, [this](const Json& request, const ControlProgress& progress) {
           return requests_->Answer(request, progress);
         });
     if (!control) {

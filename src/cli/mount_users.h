@@ -24,8 +24,8 @@ struct MountUser {
   std::string command;
   std::string how;  // "its working directory", "an open file: PATH", ...
 };
-// The processes that hold something of `mount`, as far as we may look, at most `limit`. Costs a walk
-// of /proc.
+// The processes that hold something of `mount`, as far as we may look, at most `limit`. Costs a
+// walk of /proc.
 std::vector<MountUser> FindMountUsers(const fuse::MountEntry& mount, size_t limit);
 // Mount points below `mount`, which keep it busy as well.
 Result<std::vector<std::string>> MountsBelow(std::string_view mount_point);

@@ -15,9 +15,7 @@ namespace {
 // Marks errors whose detail is the whole text for a person.
 constexpr char kExplained[] = "explained";
 
-bool IsExplained(const Error& error) {
-  return std::string_view(error.context()) == kExplained;
-}
+bool IsExplained(const Error& error) { return std::string_view(error.context()) == kExplained; }
 
 // The length of the well-formed UTF-8 sequence at the start of `text`; 0 if there is none.
 size_t Utf8Length(std::string_view text) {
@@ -62,8 +60,9 @@ bool WriteAll(int fd, std::string_view text) {
 
 // Display width, near enough: code points.
 size_t WidthOf(std::string_view text) {
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +20,8 @@ using Json = nlohmann::ordered_json;
 // An error that a person can act on: its text is "WHAT: WHY; WAY OUT" (the way out may be empty).
 Error Explained(ErrorCode code, std::string_view what, std::string_view why,
                 std::string_view way_out = {});
-// An error from below as a person should see it: `what` failed because of it. An explained one stays.
+// An error from below as a person should see it: `what` failed because of it. An explained one
+// stays.
 Error ExplainedAs(std::string_view what, Error error, std::string_view way_out = {});
 
 // `tifs: TEXT` on stderr, in one write.
@@ -30,8 +30,8 @@ void PrintWarning(std::string_view text);
 // The text of an error without the leading "tifs: ".
 std::string ErrorText(const Error& error);
 
-// Control characters, backslashes and bytes that are not UTF-8 as \xNN and the like, so that a hostile
-// name can neither forge a line nor drive a terminal.
+// Control characters, backslashes and bytes that are not UTF-8 as \xNN and the like, so that a
+// hostile name can neither forge a line nor drive a terminal.
 std::string Escaped(std::string_view text);
 // `word` for a shell, quoted only where it needs to be.
 std::string ShellQuoted(std::string_view word);

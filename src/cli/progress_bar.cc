@@ -42,7 +42,8 @@ void ProgressBar::Update(uint64_t done) {
   if (total_ > 0) {
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
     const int cells = static_cast<int>(share * kBarCells);
-    line += fmt::format("[{:#<{}}{:.<{}}] {:3.0f} % ", "", cells, "", kBarCells - cells, share * 100);
+    line +=
+        fmt::format("[{:#<{}}{:.<{}}] {:3.0f} % ", "", cells, "", kBarCells - cells, share * 100);
   }
   line += fmt::format("{} {}, {:.0f} s", FormatCount(done), unit_, seconds);
   Draw(line);

@@ -7,8 +7,8 @@
 
 namespace tifs::cli {
 
-// A line on stderr that is redrawn while something long goes on; nothing where stderr is no terminal
-// or the work is done within a moment. Used by one thread.
+// A line on stderr that is redrawn while something long goes on; nothing where stderr is no
+// terminal or the work is done within a moment. Used by one thread.
 class ProgressBar {
  public:
   // `unit`: what is counted, e.g. "keys". `total` 0: not known.

@@ -81,14 +81,14 @@ Result<uint64_t> Multiply(std::string_view text, std::string_view number, uint64
 Result<uint64_t> ParseSize(std::string_view text) {
   const size_t end = text.find_first_not_of("0123456789.");
   const std::string_view number = text.substr(0, end);
-  const std::string_view unit =
-      end == std::string_view::npos ? "" : TrimmedFront(text.substr(end));
+  const std::string_view unit = end == std::string_view::npos ? "" : TrimmedFront(text.substr(end));
   if (text.starts_with('-')) return BadSize(text, "is negative");
   if (number.empty()) return BadSize(text, "is not a number with a unit, such as 64KiB or 10GiB");
   const uint64_t factor = FactorOf(unit);
   if (factor == 0) {
     return BadSize(text, fmt::format("has no known unit; '{}' is not one of B, KiB, MiB, GiB, TiB, "
-                                     "PiB, EiB, KB, MB, GB, TB, PB, EB", Escaped(unit)));
+                                     "PiB, EiB, KB, MB, GB, TB, PB, EB",
+                                     Escaped(unit)));
   }
   return Multiply(text, number, factor);
 }
@@ -144,7 +144,7 @@ std::string FormatCount(uint64_t count) {
   std::string digits = fmt::format("{}", count);
   for (size_t at = digits.size(); at > 3;) {
     at -= 3;
-    digits.insert(at, ",");
+    digits.insert(at, 1, ',');
   }
   return digits;
 }

@@ -108,14 +108,10 @@ Json CheckReportToJson(const fs::CheckReport& report) {
   for (const fs::CheckFinding& finding : report.findings) {
     findings.push_back({{"what", Escaped(finding.what)}, {"repaired", finding.repaired}});
   }
-  return {{"inodes", report.inodes},
-          {"directories", report.directories},
-          {"blocks", report.blocks},
-          {"orphans", report.orphans},
-          {"used_bytes", report.used_bytes},
-          {"finding_count", report.finding_count},
-          {"unrepaired", report.unrepaired},
-          {"findings", std::move(findings)}};
+  return {{"inodes", report.inodes},         {"directories", report.directories},
+          {"blocks", report.blocks},         {"orphans", report.orphans},
+          {"used_bytes", report.used_bytes}, {"finding_count", report.finding_count},
+          {"unrepaired", report.unrepaired}, {"findings", std::move(findings)}};
 }
 
 std::string InfoToText(const Json& info) {
@@ -138,8 +134,9 @@ std::string InfoToText(const Json& info) {
   if (info.contains("mounted")) {
     const Json& mounted = info["mounted"];
     if (mounted.is_object()) {
-      table.AddRow({"mounted", fmt::format("at {} by pid {} since {}", StringAt(mounted, "mount_point"),
-                                           NumberAt(mounted, "pid"), StringAt(mounted, "since"))});
+      table.AddRow(
+          {"mounted", fmt::format("at {} by pid {} since {}", StringAt(mounted, "mount_point"),
+                                  NumberAt(mounted, "pid"), StringAt(mounted, "since"))});
       table.AddRow({"mode", mounted.value("read_only", false) ? "read-only" : "read-write"});
       table.AddRow({"open handles", FormatCount(NumberAt(info, "open_handles"))});
     } else {
@@ -157,13 +154,10 @@ std::string StatsToText(const Json& stats, const Json* before) {
   const double seconds = before == nullptr ? 0
                                            : stats["uptime_seconds"].get<double>() -
                                                  (*before)["uptime_seconds"].get<double>();
-  std::vector<Table::Column> columns = {{"operation"},
-                                        {"count", Align::kRight},
-                                        {"errors", Align::kRight},
-                                        {"mean", Align::kRight},
-                                        {"p50", Align::kRight},
-                                        {"p99", Align::kRight},
-                                        {"p99.9", Align::kRight}};
+  std::vector<Table::Column> columns = {
+      {"operation"},           {"count", Align::kRight}, {"errors", Align::kRight},
+      {"mean", Align::kRight}, {"p50", Align::kRight},   {"p99", Align::kRight},
+      {"p99.9", Align::kRight}};
   if (before != nullptr) columns.push_back({"per second", Align::kRight});
   Table operations(std::move(columns));
   for (const Json& each : stats["operations"]) {
@@ -172,13 +166,10 @@ std::string StatsToText(const Json& stats, const Json* before) {
     const auto latency = [&each](const char* key) {
       return FormatLatency(nanoseconds(NumberAt(each, key)));
     };
-    std::vector<std::string> row = {StringAt(each, "name"),
-                                    FormatCount(count),
-                                    FormatCount(NumberAt(each, "errors")),
-                                    latency("mean_ns"),
-                                    latency("p50_ns"),
-                                    latency("p99_ns"),
-                                    latency("p999_ns")};
+    std::vector<std::string> row = {
+        StringAt(each, "name"), FormatCount(count), FormatCount(NumberAt(each, "errors")),
+        latency("mean_ns"),     latency("p50_ns"),  latency("p99_ns"),
+        latency("p999_ns")};
     if (const Json* earlier = OperationIn(before, row[0]); earlier != nullptr) {
       row.push_back(RateText(count, NumberAt(*earlier, "count"), seconds));
     }
@@ -211,7 +202,8 @@ std::string StatsToText(const Json& stats, const Json* before) {
   for (const auto& [name, value] : stats["store"].items()) {
     totals.AddRow({fmt::format("store {}", name),
                    name.ends_with("_bytes") ? FormatSize(value.get<uint64_t>())
-                                            : FormatCount(value.get<uint64_t>()), ""});
+                                            : FormatCount(value.get<uint64_t>()),
+                   ""});
   }
   return fmt::format("up {:.0f} s\n\n{}\n{}", stats["uptime_seconds"].get<double>(),
                      operations.ToString(), totals.ToString());
@@ -227,11 +219,10 @@ std::string CheckReportToText(const Json& report) {
   }
   const uint64_t findings = NumberAt(report, "finding_count");
   if (findings > shown) text += fmt::format("... and {} more\n", FormatCount(findings - shown));
-  text += fmt::format("{} inodes, {} of them directories, {} blocks, {} in use",
-                      FormatCount(NumberAt(report, "inodes")),
-                      FormatCount(NumberAt(report, "directories")),
-                      FormatCount(NumberAt(report, "blocks")),
-                      FormatSize(NumberAt(report, "used_bytes")));
+  text += fmt::format(
+      "{} inodes, {} of them directories, {} blocks, {} in use",
+      FormatCount(NumberAt(report, "inodes")), FormatCount(NumberAt(report, "directories")),
+      FormatCount(NumberAt(report, "blocks")), FormatSize(NumberAt(report, "used_bytes")));
   if (const uint64_t orphans = NumberAt(report, "orphans"); orphans > 0) {
     text += fmt::format("; {} unlinked inodes are being reclaimed", FormatCount(orphans));
   }

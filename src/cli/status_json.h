@@ -8,8 +8,8 @@
 #include "fs/file_system.h"
 #include "fs/fs_check.h"
 
-// What the commands show, as the JSON of --json (documented in docs/json.md), and that as text. A mount
-// answers with the same JSON over its control socket.
+// What the commands show, as the JSON of --json (documented in docs/json.md), and that as text. A
+// mount answers with the same JSON over its control socket.
 namespace tifs::cli {
 
 Json InfoToJson(const Uri& uri, const fs::FileSystemInfo& info, const fs::FileSystemUsage& usage);

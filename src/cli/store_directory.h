@@ -12,11 +12,11 @@ namespace tifs::cli {
 //   tifs.owner   who works on it; see store_owner.h
 //   kv/          the key-value store
 enum class StoreState : uint8_t {
-  kAbsent,    // there is nothing at the path
-  kEmpty,     // an empty directory (or one with an empty lost+found, as a new disk has)
-  kForeign,   // something that is not ours
-  kOurs,      // ours, of a layout that we know
-  kNewer,     // ours, of a layout that we do not know
+  kAbsent,   // there is nothing at the path
+  kEmpty,    // an empty directory (or one with an empty lost+found, as a new disk has)
+  kForeign,  // something that is not ours
+  kOurs,     // ours, of a layout that we know
+  kNewer,    // ours, of a layout that we do not know
 };
 
 Result<StoreState> InspectStoreDirectory(const std::string& directory);
@@ -27,7 +27,8 @@ Status CreateStoreDirectory(const std::string& directory);
 Status MarkStoreDirectory(const std::string& directory);
 // Takes the mark away, for a format that failed.
 void UnmarkStoreDirectory(const std::string& directory);
-// Deletes all that the store keeps in it; it stays ours. Precondition: kOurs, and owned by the caller.
+// Deletes all that the store keeps in it; it stays ours. Precondition: kOurs, and owned by the
+// caller.
 Status EmptyStoreDirectory(const std::string& directory);
 // Takes away what others may do with the directory. True if there was something.
 Result<bool> TightenStoreDirectory(const std::string& directory);

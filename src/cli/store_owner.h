@@ -21,14 +21,14 @@ struct OwnerRecord {
   std::string since;        // RFC 3339, UTC
 };
 
-// The file `tifs.owner` in a store's directory: locked (flock) by the process that works on the store,
-// and naming it, so that whoever is refused can be told by whom. The lock dies with its process; what
-// a crashed one wrote stays and is read by nobody, for the file is not locked then. What keeps two
-// processes off the data even without us is the store's own lock.
+// The file `tifs.owner` in a store's directory: locked (flock) by the process that works on the
+// store, and naming it, so that whoever is refused can be told by whom. The lock dies with its
+// process; what a crashed one wrote stays and is read by nobody, for the file is not locked then.
+// What keeps two processes off the data even without us is the store's own lock.
 class StoreOwner {
  public:
-  // Takes the lock and writes `record` (pid and since are filled in). Errors: kBusy if another has it;
-  // others as open(2).
+  // Takes the lock and writes `record` (pid and since are filled in). Errors: kBusy if another has
+  // it; others as open(2).
   static Result<std::unique_ptr<StoreOwner>> Claim(const std::string& directory,
                                                    OwnerRecord record);
   // Who has the store; nothing if nobody has.

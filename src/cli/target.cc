@@ -23,8 +23,9 @@ Result<Target> ResolveTarget(const std::string& text) {
     }
     const auto mount = TRY(MountOf(*path));
     if (!mount || mount->type != fuse::kMountType) {
-      return Explained(ErrorCode::kInvalid, what, "no TiFS is mounted there",
-                       fmt::format("name a mount point, or a store as 'rocks://{}'", Escaped(*path)));
+      return Explained(
+          ErrorCode::kInvalid, what, "no TiFS is mounted there",
+          fmt::format("name a mount point, or a store as 'rocks://{}'", Escaped(*path)));
     }
     target.uri = TRY(ParseStoreUri(mount->source));
     // A user may see a mount and have no right to its store.
@@ -37,9 +38,9 @@ Result<Target> ResolveTarget(const std::string& text) {
 Result<Target> ResolveMountedTarget(const std::string& text) {
   Target target = TRY(ResolveTarget(text));
   if (target.mounted_by) return target;
-  return Explained(ErrorCode::kInvalid, Escaped(text), "the store is not mounted",
-                   fmt::format("mount it first with 'tifs mount {} DIR'",
-                               ShellQuoted(target.uri.ToString())));
+  return Explained(
+      ErrorCode::kInvalid, Escaped(text), "the store is not mounted",
+      fmt::format("mount it first with 'tifs mount {} DIR'", ShellQuoted(target.uri.ToString())));
 }
 
 Result<Json> AskTarget(const Target& target, const Json& request,
@@ -48,10 +49,11 @@ Result<Json> AskTarget(const Target& target, const Json& request,
   if (answer) return answer;
   const OwnerRecord& owner = *target.mounted_by;
   if (answer.error().code() == ErrorCode::kUnavailable) {
-    return Explained(ErrorCode::kUnavailable, target.uri.path,
-                     fmt::format("pid {}, which has it mounted at {}, does not answer: {}", owner.pid,
-                                 Escaped(owner.mount_point), Escaped(answer.error().detail())),
-                     "if it is being unmounted, try again");
+    return Explained(
+        ErrorCode::kUnavailable, target.uri.path,
+        fmt::format("pid {}, which has it mounted at {}, does not answer: {}", owner.pid,
+                    Escaped(owner.mount_point), Escaped(answer.error().detail())),
+        "if it is being unmounted, try again");
   }
   return ExplainedAs(Escaped(owner.mount_point), std::move(answer).error());
 }

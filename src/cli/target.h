@@ -12,8 +12,8 @@
 
 namespace tifs::cli {
 
-// What a command's URI|DIR argument stands for: a store, and the process that has it mounted, if one
-// does.
+// What a command's URI|DIR argument stands for: a store, and the process that has it mounted, if
+// one does.
 struct Target {
   Uri uri;
   std::optional<OwnerRecord> mounted_by;

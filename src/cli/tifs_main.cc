@@ -16,8 +16,8 @@
 namespace tifs::cli {
 namespace {
 
-constexpr std::array<std::string_view, 7> kCommands = {"format", "mount", "umount", "info",
-                                                       "stats",  "fsck",  "gc"};
+constexpr std::array<std::string_view, 8> kCommands = {"format", "mount", "umount", "info",
+                                                       "stats",  "fsck",  "gc",     "bench"};
 
 // fsck(8) has its own code for wrong usage.
 constexpr int kFsckUsage = 16;
@@ -83,6 +83,7 @@ int RunCommandLine(const std::vector<std::string>& arguments) {
   AddStatsCommand(app, exit_code);
   AddFsckCommand(app, exit_code);
   AddGcCommand(app, exit_code);
+  AddBenchCommand(app, exit_code);
   try {
     // CLI11 takes them from the back.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
@@ -120,8 +121,8 @@ int main(int argc, char** argv) {
     return tifs::cli::Run(argc, argv);
   } catch (const std::exception& error) {
     // Nothing of ours throws; what a library throws ends here rather than in abort.
-    tifs::cli::PrintWarning(fmt::format("internal error: {}; please report it",
-                                        tifs::cli::Escaped(error.what())));
+    tifs::cli::PrintWarning(
+        fmt::format("internal error: {}; please report it", tifs::cli::Escaped(error.what())));
     return tifs::cli::kExitFailed;
   }
 }

@@ -50,8 +50,8 @@ class ServingProcess {
       const int ready = ::poll(&ended, 1, kTickMs);
       if (ready > 0 || (ready < 0 && errno != EINTR)) return;
       const auto waited = std::chrono::steady_clock::now() - start;
-      progress.Update(static_cast<uint64_t>(
-          std::chrono::duration_cast<std::chrono::seconds>(waited).count()));
+      progress.Update(
+          static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(waited).count()));
     }
   }
 
@@ -69,11 +69,10 @@ Error ExplainBusy(const std::string& what, const fuse::MountEntry& mount) {
   }
   if (found.size() > kShownUsers) users += ", and others";
   if (const auto below = MountsBelow(mount.mountpoint); below && !below->empty()) {
-    users += fmt::format("{}{} is mounted below it", users.empty() ? "" : ", ",
-                         Escaped(below->front()));
+    users +=
+        fmt::format("{}{} is mounted below it", users.empty() ? "" : ", ", Escaped(below->front()));
   }
-  return Explained(ErrorCode::kBusy, what,
-                   users.empty() ? "busy" : fmt::format("busy: {}", users),
+  return Explained(ErrorCode::kBusy, what, users.empty() ? "busy" : fmt::format("busy: {}", users),
                    "end that and try again, or use 'tifs umount --lazy'");
 }
 
@@ -97,8 +96,7 @@ Status Umount(const UmountArguments& arguments) {
     }
   }
   const bool dead = fuse::IsDeadMount(*mount_point);
-  const auto how =
-      arguments.lazy || dead ? fuse::Detachment::kLazy : fuse::Detachment::kWhenIdle;
+  const auto how = arguments.lazy || dead ? fuse::Detachment::kLazy : fuse::Detachment::kWhenIdle;
   if (Status status = fuse::DetachMount(*mount_point, how); !status) {
     if (status.error().code() == ErrorCode::kBusy) return ExplainBusy(what, *mount);
     if (status.error().code() == ErrorCode::kNotPermitted) {

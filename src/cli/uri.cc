@@ -41,7 +41,8 @@ std::string PercentEncode(std::string_view path) {
   std::string encoded;
   for (char c : path) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte <= ' ' || byte == 0x7f || std::string_view("%?#,\\\"'").find(c) != std::string_view::npos) {
+    if (byte <= ' ' || byte == 0x7f ||
+        std::string_view("%?#,\\\"'").find(c) != std::string_view::npos) {
       encoded += fmt::format("%{:02X}", byte);
     } else {
       encoded.push_back(c);
@@ -81,7 +82,8 @@ Result<Uri> ParseUri(std::string_view text) {
   uri.scheme = text.substr(0, scheme_end);
   std::string_view rest = text.substr(scheme_end + 3);
   if (rest.find('#') != std::string_view::npos) {
-    return BadUri(text, "a '#' has no meaning in it", "write it as '%23' if it is part of the path");
+    return BadUri(text, "a '#' has no meaning in it",
+                  "write it as '%23' if it is part of the path");
   }
   if (const size_t query = rest.find('?'); query != std::string_view::npos) {
     uri.query = rest.substr(query + 1);

@@ -7,8 +7,8 @@
 
 namespace tifs::cli {
 
-// A store's address: SCHEME://AUTHORITY/PATH?QUERY. Which schemes there are is assemble.cc's choice;
-// here only the form is known.
+// A store's address: SCHEME://AUTHORITY/PATH?QUERY. Which schemes there are is assemble.cc's
+// choice; here only the form is known.
 struct Uri {
   std::string scheme;
   std::string authority;  // between `//` and the next `/`; empty for rocks
