@@ -1,0 +1,73 @@
+#include "cli/uri.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/assemble.h"
+#include "cli/output.h"
+
+namespace tifs::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string WhyNot(std::string_view text) {
+  const Result<Uri> uri = ParseStoreUri(text);
+  return uri.ok() ? "it is a URI: " + uri->ToString() : ErrorText(uri.error());
+}
+
+TEST(UriTest, HasItsParts) {
+  const Result<Uri> uri = ParseUri("tikv://pd1:2379,pd2:2379/name?a=b");
+  ASSERT_TRUE(uri.ok());
+  EXPECT_EQ(uri->scheme, "tikv");
+  EXPECT_EQ(uri->authority, "pd1:2379,pd2:2379");
+  EXPECT_EQ(uri->path, "/name");
+  EXPECT_EQ(uri->query, "a=b");
+}
+
+TEST(UriTest, NormalisesThePath) {
+  for (const char* text : {"rocks:///srv/d", "rocks:///srv//d/", "rocks:////srv/d/./",
+                           "rocks:///srv/x/../d", "rocks:///%73rv/d"}) {
+    const Result<Uri> uri = ParseStoreUri(text);
+    ASSERT_TRUE(uri.ok()) << text;
+    EXPECT_EQ(uri->path, "/srv/d");
+    EXPECT_EQ(uri->ToString(), "rocks:///srv/d");
+  }
+}
+
+TEST(UriTest, WritesWhatMountTablesCannotHoldInPercents) {
+  const Result<Uri> uri = ParseStoreUri("rocks:///a%20b%2Cc%3Fd%23e%25f%0Ag");
+  ASSERT_TRUE(uri.ok());
+  EXPECT_EQ(uri->path, "/a b,c?d#e%f\ng");
+  EXPECT_EQ(uri->ToString(), "rocks:///a%20b%2Cc%3Fd%23e%25f%0Ag");
+}
+
+TEST(UriTest, SuggestsTheUriOfAPath) {
+  EXPECT_EQ(WhyNot("/srv/d"), "/srv/d: is a path, not a store's URI; write 'rocks:///srv/d'");
+  EXPECT_THAT(WhyNot("rocks://srv/d"), HasSubstr("write 'rocks:///srv/d'"));
+}
+
+TEST(UriTest, RefusesWhatNamesNoStore) {
+  EXPECT_THAT(WhyNot(""), HasSubstr("is not a store's URI"));
+  EXPECT_THAT(WhyNot("srv"), HasSubstr("is not a store's URI"));
+  EXPECT_THAT(WhyNot("://x"), HasSubstr("is not a store's URI"));
+  EXPECT_THAT(WhyNot("rocks://"), HasSubstr("it names no directory"));
+  EXPECT_THAT(WhyNot("rocks:///"), HasSubstr("it names no directory"));
+  EXPECT_THAT(WhyNot("rocks:///.."), HasSubstr("it names no directory"));
+  EXPECT_THAT(WhyNot("zfs:///x"), HasSubstr("no store of the kind 'zfs'"));
+  EXPECT_THAT(WhyNot("rocks:///x?volume=y"), HasSubstr("'?volume=y' is no parameter"));
+  EXPECT_THAT(WhyNot("rocks:///x#y"), HasSubstr("'%23'"));
+  EXPECT_THAT(WhyNot("rocks:///x%2"), HasSubstr("hexadecimal"));
+  EXPECT_THAT(WhyNot("rocks:///x%zz"), HasSubstr("hexadecimal"));
+  EXPECT_THAT(WhyNot("rocks:///x%00y"), HasSubstr("hexadecimal"));
+}
+
+TEST(UriTest, IsToldFromAPath) {
+  EXPECT_TRUE(LooksLikeUri("rocks:///x"));
+  EXPECT_FALSE(LooksLikeUri("/mnt"));
+  EXPECT_FALSE(LooksLikeUri("./a://b"));
+  EXPECT_FALSE(LooksLikeUri(""));
+}
+
+}  // namespace
+}  // namespace tifs::cli
