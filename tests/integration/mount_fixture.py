@@ -128,6 +128,23 @@ def processes_using(path):
     return users
 
 
+def processes_naming(path):
+    """The processes with `path` somewhere in their command line."""
+    pids = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as cmdline:
+                if os.fsencode(path) in cmdline.read() and int(pid) != os.getpid():
+                    pids.append(int(pid))
+    return pids
+
+
+def kill_all(pids):
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def tail_of(path, lines=40):
     with contextlib.suppress(OSError):
         with open(path, errors="replace") as log:
@@ -170,19 +187,16 @@ class Reaper:
         os.dup2(read_end, 3)
         os.closerange(4, 65536)
         os.chdir("/")
-        pids, mounts, trees = [], [], []
+        mounts, trees = [], []
         with open(3, encoding="utf-8") as orders:
             for order in orders:
                 action, what = order.rstrip("\n").split(" ", 1)
                 if action == "end":
                     return
-                {"pid": pids, "mount": mounts, "tree": trees}[action].append(what)
-        for pid in map(int, pids):
-            # A number may have been given to another program since.
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as cmdline:
-                    if any(tree in cmdline.read() for tree in trees):
-                        os.kill(pid, signal.SIGKILL)
+                {"mount": mounts, "tree": trees}[action].append(what)
+        # The names of the trees are random, so whoever names one belongs to the test.
+        for tree in trees:
+            kill_all(processes_naming(tree))
         for mount in reversed(mounts):
             while mount_entry(mount):
                 if subprocess.run(["umount", "-l", mount], check=False).returncode:
@@ -235,6 +249,10 @@ class TestBed:
             except MountFailure as failure:
                 failures.append(str(failure))
         self._mounts.clear()
+        if not wait_until(lambda: not processes_naming(self.root), UNMOUNT_DEADLINE_S):
+            left = processes_naming(self.root)
+            kill_all(left)
+            failures.append(f"processes were left running: {left}")
         shutil.rmtree(self.root, ignore_errors=True)
         if self.is_reference:
             shutil.rmtree(self.reference_root, ignore_errors=True)
@@ -278,7 +296,7 @@ class TestBed:
             mounted.close()
 
     def guard(self, action, what):
-        """Tells the reaper of a pid, mount or tree."""
+        """Tells the reaper of a mount or a tree."""
         self._reaper.tell(action, what)
 
     def run_tifs(self, *arguments, deadline_s=120, **more):
@@ -346,7 +364,6 @@ class Mounted:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
             )
         self.pid = self._process.pid
-        self._bed.guard("pid", self.pid)
         wait_until(
             lambda: self._is_answering() or self._process.poll() is not None, MOUNT_DEADLINE_S
         )
@@ -455,10 +472,7 @@ class Mounted:
         return None
 
     def _kill(self):
-        for pid in processes_using(self.path):
-            if pid != os.getpid() and pid != self.pid:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+        kill_all(set(processes_using(self.path)) - {os.getpid(), self.pid})
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.kill()

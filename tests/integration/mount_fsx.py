@@ -16,7 +16,8 @@ from rust_tool import install_crate
 
 CRATE, VERSION, OLDEST_CARGO = "fsx", "0.3.2", (1, 82)
 RUN_DEADLINE_S = 1800
-BLOCK_SIZES = ("4KiB", "64KiB", "1MiB")
+# (block size, mount options)
+STORES = (("4KiB", []), ("64KiB", []), ("1MiB", []), ("64KiB", ["sync"]))
 
 # All that the crate can do; `invalidate` is msync(MS_INVALIDATE).
 WEIGHTS = {
@@ -110,9 +111,10 @@ def digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def run_store(bed, program, configurations, block_size, seeds, operations):
+def run_store(bed, program, configurations, store, seeds, operations):
     """Runs all mixes and seeds on one store; returns (passed, failed)."""
-    mounted = bed.new_mount(block_size=block_size, plain=True)
+    block_size, options = store
+    mounted = bed.new_mount(block_size=block_size, options=options)
     artifacts = bed.new_directory("fsx-artifacts")
     runs = [
         (mix, seed, os.path.join(mounted.path, f"{mix}.{seed}")) for seed in seeds for mix in MIXES
@@ -162,10 +164,10 @@ def main():
             write_configuration(configurations[mix], mix)
         prove_that_it_can_fail(bed, program, configurations["mixed"])
         total = total_failed = 0
-        for block_size in BLOCK_SIZES[:1] if bed.is_reference else BLOCK_SIZES:
-            ran, failed = run_store(bed, program, configurations, block_size, seeds, operations)
+        for store in STORES[:1] if bed.is_reference else STORES:
+            ran, failed = run_store(bed, program, configurations, store, seeds, operations)
             print(
-                f"fsx {VERSION}: block size {block_size}: "
+                f"fsx {VERSION}: block size {store[0]}, options {','.join(store[1]) or 'none'}: "
                 f"{ran} runs of {operations} operations, seeds "
                 f"{', '.join(map(str, seeds))}: {failed} failed",
                 flush=True,

@@ -8,10 +8,21 @@ import subprocess
 import time
 
 from mount_fixture import MountFailure, mount_entry
-from posix_case import FALLOC_KEEP_SIZE, KIB, MIB, PosixCase, fallocate, names_in
+from posix_case import (
+    FALLOC_KEEP_SIZE,
+    KIB,
+    MIB,
+    PosixCase,
+    check,
+    fallocate,
+    in_child,
+    libc,
+    names_in,
+)
 from tree_manifest import describe_tree, difference
 
 CAPACITY = 64 * MIB
+CLONE_NEWNS = 0x20000
 
 
 def free_bytes(path):
@@ -422,6 +433,97 @@ class MountTest(PosixCase):
         self.assert_errno(errno.ENOTCONN, os.statvfs, mounted.path)
         mounted.mount()
         self.assertEqual(self.read_file(path), b"synced")
+
+
+class MountOptionTest(PosixCase):
+    def setUp(self):
+        super().setUp()
+        if self.is_reference:
+            self.skipTest("tests the tifs command")
+
+    def test_umask_and_noexec(self):
+        mounted = self.new_mount()
+        path = self.write_file(os.path.join(mounted.path, "f"), b"#!/bin/sh\nexit 3\n", 0o777)
+        self.assertEqual(os.spawnv(os.P_WAIT, path, [path]), 3)
+        mounted.remount_fresh(["umask=027", "noexec"])
+        self.assert_errno(errno.EACCES, os.posix_spawn, path, [path], {})
+
+        def make(umask):
+            os.umask(umask)
+            os.mkdir(os.path.join(mounted.path, f"d{umask}"), 0o777)
+            file = os.path.join(mounted.path, f"f{umask}")
+            os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o666))
+
+        # The mount's mask stands in for that of each process.
+        for umask in (0, 0o077):
+            in_child(make, umask)
+            for name, mode in ((f"d{umask}", 0o750), (f"f{umask}", 0o640)):
+                status = os.stat(os.path.join(mounted.path, name))
+                self.assertEqual(stat.S_IMODE(status.st_mode), mode, name)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o777)
+
+    def test_little_memory_and_few_threads_still_serve(self):
+        mounted = self.new_mount(options=["memory=64MiB", "threads=2", "noatime"])
+        data = os.urandom(24 * MIB)
+        path = self.write_file(os.path.join(mounted.path, "f"), data)
+        mounted.remount_fresh()
+        self.assertEqual(self.read_file(path), data)
+
+    def test_an_unknown_option_is_refused_with_the_nearest(self):
+        mounted = self.new_mount()
+        mounted.unmount()
+        result = self.bed.run_tifs("mount", mounted.uri, mounted.path, "-o", "notime")
+        self.assertIn(result.returncode, (1, 2))
+        self.assertIn("noatime", result.stdout)
+        self.assertIsNone(mount_entry(mounted.path))
+        mounted.mount([])
+
+    def test_a_user_mounts_a_store_of_their_own(self):
+        if not in_child(os.access, self.bed.tifs, os.X_OK, user="daemon"):
+            self.skipTest(f"other users cannot run {self.bed.tifs}")
+        self.need_program("fusermount3")
+        self.home = self.bed.new_directory("home")
+        os.chown(self.home, 1, 1)
+        problem = in_child(self.mount_as_daemon)
+        if problem:
+            self.skipTest(problem)
+
+    def mount_as_daemon(self):
+        """In a mount name space of this child's own, which ends with it."""
+        check(libc.unshare(CLONE_NEWNS))
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        if not in_child(os.access, "/dev/fuse", os.R_OK | os.W_OK, user="daemon"):
+            # udev opens it to everyone; where there is no udev, a node of ours stands in.
+            node = os.path.join(self.home, "fuse")
+            os.mknod(node, stat.S_IFCHR, os.makedev(10, 229))
+            os.chmod(node, 0o666)
+            subprocess.run(["mount", "--bind", node, "/dev/fuse"], check=True)
+            try:
+                os.close(os.open("/dev/fuse", os.O_RDWR))
+            except OSError as error:
+                return f"no device node that other users can open: {error}"
+        where = os.path.join(self.home, "mnt")
+        uri = f"rocks://{self.home}/store"
+
+        def tifs(*words):
+            user = {"user": "daemon", "group": "daemon", "extra_groups": [], "cwd": "/"}
+            environment = {**os.environ, "HOME": self.home}
+            result = self.bed.run_tifs(*words, env=environment, **user)
+            self.assertEqual(result.returncode, 0, f"{words}: {result.stdout}")
+
+        in_child(os.mkdir, where, user="daemon")
+        tifs("format", uri)
+        tifs("mount", uri, where)
+        try:
+            file = os.path.join(where, "f")
+            in_child(self.write_file, file, b"mine", user="daemon")
+            self.assertEqual(in_child(self.read_file, file, user="daemon"), b"mine")
+            self.assertEqual(mount_entry(where)["type"], "fuse.tifs")
+        finally:
+            tifs("umount", where)
+        self.assertIsNone(mount_entry(where))
+        tifs("fsck", uri, "-n")
+        return None
 
 
 class PersistenceTest(PosixCase):
