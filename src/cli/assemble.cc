@@ -17,6 +17,8 @@
 #include "cli/size_text.h"
 #include "cli/store_directory.h"
 #include "fs/records.h"
+#include "fs/data/extent_blocks.h"
+#include "fs/data/extent_device.h"
 #include "fuse/libfuse.h"
 #include "fuse/server.h"
 #include "kv/rocks/rocks_kv.h"
@@ -49,9 +51,19 @@ class EmbeddedStore : public ClaimedStore {
     Result<std::unique_ptr<kv::RocksKv>> kv = kv::RocksKv::Open(options);
     if (!kv) return Explain(kv.error());
     kv_ = *std::move(kv);
+    if (mode != Mode::kCreate) return {};
+    if (Status made = fs::CreateFileExtentDevice(BlocksFileOf(uri_.path)); !made) {
+      return Explain(made.error());
+    }
     return {};
   }
   kv::Store& store() override { return *kv_; }
+  Result<std::unique_ptr<fs::BlockStore>> OpenBlocks(bool read_only) override {
+    auto device = fs::OpenFileExtentDevice(BlocksFileOf(uri_.path), read_only);
+    if (!device) return Explain(device.error());
+    return std::unique_ptr<fs::BlockStore>(
+        std::make_unique<fs::ExtentBlocks>(*std::move(device), SystemClock()));
+  }
   void Close() override { kv_.reset(); }
   Status Destroy() override {
     Close();
@@ -64,6 +76,7 @@ class EmbeddedStore : public ClaimedStore {
     Close();
     std::error_code ignored;
     std::filesystem::remove_all(KvDirectoryOf(uri_.path), ignored);
+    std::filesystem::remove(BlocksFileOf(uri_.path), ignored);
     if (!created_directory_) return;
     UnmarkStoreDirectory(uri_.path);
     std::filesystem::remove(uri_.path + "/" + kOwnerFileName, ignored);
@@ -277,7 +290,13 @@ namespace {
 
 Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, const Uri& uri,
                                                        const fs::FileSystemOptions& options) {
-  auto file_system = fs::FileSystem::Open(store.store(), SystemClock(), options);
+  auto file_system = [&]() -> Result<std::unique_ptr<fs::FileSystem>> {
+    if (!TRY(fs::UsesExtents(store.store()))) {
+      return fs::FileSystem::Open(store.store(), SystemClock(), options);
+    }
+    auto blocks = TRY(store.OpenBlocks(options.read_only));
+    return fs::FileSystem::Open(store.store(), SystemClock(), options, std::move(blocks));
+  }();
   if (file_system) return file_system;
   const Error& error = file_system.error();
   if (error.code() == ErrorCode::kNotFound && options.subdirectory != "/") {

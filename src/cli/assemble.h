@@ -14,6 +14,7 @@
 #include "cli/mount_options.h"
 #include "cli/store_owner.h"
 #include "cli/uri.h"
+#include "fs/data/block_store.h"
 #include "fs/file_system.h"
 #include "kv/kv.h"
 
@@ -36,6 +37,8 @@ class ClaimedStore {
   virtual Status Open(Mode mode, uint64_t memory_bytes) = 0;
   // The open store. Precondition: Open succeeded.
   virtual kv::Store& store() = 0;
+  // Where the bytes of file blocks lie that are not in the store itself.
+  virtual Result<std::unique_ptr<fs::BlockStore>> OpenBlocks(bool read_only) = 0;
   // Closes it: everything written is durable. Idempotent.
   virtual void Close() = 0;
   // Closes it and deletes all that it holds. The claim stays.

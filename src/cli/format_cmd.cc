@@ -42,6 +42,7 @@ Result<fs::FormatOptions> OptionsOf(const FormatArguments& arguments) {
   options.name = arguments.name;
   options.root_uid = ::geteuid();
   options.root_gid = ::getegid();
+  options.extents = true;
   const auto number = [](std::string_view option, const std::string& text, uint64_t fallback,
                          Result<uint64_t> (*parse)(std::string_view)) -> Result<uint64_t> {
     if (text.empty()) return fallback;
@@ -60,7 +61,8 @@ Result<fs::FormatOptions> OptionsOf(const FormatArguments& arguments) {
   options.capacity_bytes = TRY(number("--capacity", arguments.capacity, 0, ParseSize));
   options.max_inodes = TRY(number("--inodes", arguments.inodes, 0, ParseCount));
   if (Status status = options.Validate(); !status) {
-    return ExplainedAs("format", std::move(status).error(), "run 'tifs format --help'");
+    return Explained(ErrorCode::kInvalid, "format", Escaped(status.error().detail()),
+                     "run 'tifs format --help'");
   }
   return options;
 }

@@ -122,6 +122,7 @@ void UnmarkStoreDirectory(const std::string& directory) {
 Status EmptyStoreDirectory(const std::string& directory) {
   std::error_code error;
   stdfs::remove_all(KvDirectoryOf(directory), error);
+  if (!error) stdfs::remove(BlocksFileOf(directory), error);
   if (error) return FromCode(error, "delete the old store");
   return SyncDirectory(directory);
 }
@@ -135,5 +136,6 @@ Result<bool> TightenStoreDirectory(const std::string& directory) {
 }
 
 std::string KvDirectoryOf(const std::string& directory) { return directory + "/kv"; }
+std::string BlocksFileOf(const std::string& directory) { return directory + "/blocks"; }
 
 }  // namespace tifs::cli

@@ -11,6 +11,7 @@ namespace tifs::cli {
 //   tifs.store   says that the directory is ours, and by which layout
 //   tifs.owner   who works on it; see store_owner.h
 //   kv/          the key-value store
+//   blocks       the bytes of large files, beside it (docs/extents.md)
 enum class StoreState : uint8_t {
   kAbsent,   // there is nothing at the path
   kEmpty,    // an empty directory (or one with an empty lost+found, as a new disk has)
@@ -34,5 +35,6 @@ Status EmptyStoreDirectory(const std::string& directory);
 Result<bool> TightenStoreDirectory(const std::string& directory);
 
 std::string KvDirectoryOf(const std::string& directory);
+std::string BlocksFileOf(const std::string& directory);
 
 }  // namespace tifs::cli

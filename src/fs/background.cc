@@ -7,7 +7,8 @@
 namespace tifs::fs {
 namespace {
 
-constexpr auto kAtimeInterval = std::chrono::seconds(10);
+// How long access times and released blocks may wait.
+constexpr auto kTidyInterval = std::chrono::seconds(3);
 constexpr auto kRetryInterval = std::chrono::seconds(1);
 constexpr auto kFreeSpaceLimit = std::chrono::seconds(5);
 constexpr size_t kAtimesAtOnce = 128;
@@ -53,13 +54,13 @@ void Background::Run() {
       LogError("background work: {}", more.error().ToString());
       mount_.leftovers.Wait(mount_.clock, kRetryInterval);
     } else if (!*more) {
-      if (mount_.atimes.size() == 0) {
+      if (mount_.atimes.size() == 0 && !mount_.blocks->HasReleased()) {
         mount_.leftovers.Wait();
         continue;
       }
-      mount_.leftovers.Wait(mount_.clock, kAtimeInterval);
-      if (Status stored = StoreAtimes(); !stored) {
-        LogError("access times: {}", stored.error().ToString());
+      mount_.leftovers.Wait(mount_.clock, kTidyInterval);
+      if (Status tidied = Tidy(); !tidied) {
+        LogError("background work: {}", tidied.error().ToString());
       }
     }
   }
@@ -103,8 +104,29 @@ void Background::FreeSpace() {
   const auto give_up = mount_.clock.Monotonic() + kFreeSpaceLimit;
   for (;;) {
     const Result<bool> more = RunStep();
-    if (!more || !*more || mount_.clock.Monotonic() > give_up) return;
+    if (!more || !*more || mount_.clock.Monotonic() > give_up) break;
   }
+  if (Status recycled = Recycle(); !recycled) {
+    LogError("background work: {}", recycled.error().ToString());
+  }
+}
+
+Status Background::Tidy() {
+  TRY(StoreAtimes());
+  return Recycle();
+}
+
+Status Background::Recycle() {
+  if (mount_.read_only || !mount_.blocks->HasReleased()) return {};
+  TRY(Sync());
+  return mount_.blocks->Recycle();
+}
+
+Status Background::Sync() {
+  const uint64_t mark = TRY(mount_.blocks->SyncData());
+  TRY(mount_.store.Sync());
+  mount_.blocks->RecordsSynced(mark);
+  return {};
 }
 
 Status Background::StoreAtimes() {

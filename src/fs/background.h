@@ -29,12 +29,18 @@ class Background {
   // Works off what would give space back, for at most some seconds; what is open stays.
   void FreeSpace();
   Status StoreAtimes();
+  // Everything that was committed before is durable.
+  Status Sync();
+  // Stores access times and gives released space back.
+  Status Tidy();
   // Whether a step is under way, which may give space back.
   bool busy() const { return busy_.load(std::memory_order_relaxed); }
 
  private:
   void Run();
   Result<bool> ReclaimOne();
+  // Syncs what has released blocks, and gives their space back.
+  Status Recycle();
 
   MountState& mount_;
   Mutex step_mutex_;

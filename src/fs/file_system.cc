@@ -91,6 +91,8 @@ class FileSystem::Core {
 
   Result<Entry> SetAttributes(const OpContext& context, InodeNumber inode,
                               const AttributeChanges& changes, bool through_handle) {
+    std::optional<MutexLock> latch;
+    if (changes.size_bytes) latch.emplace(mount.ContentLatch(inode));
     Entry entry = TRY(ChangeClearing(context, inode, [&](Operation& op) {
       return ops::SetAttributes(op, inode, changes, through_handle);
     }));
@@ -102,12 +104,7 @@ class FileSystem::Core {
                  [&](Operation& op) { return ops::GetAttributes(op, inode); });
   }
 
-  Status Sync() {
-    const uint64_t mark = TRY(mount.blocks->SyncData());
-    TRY(mount.store.Sync());
-    mount.blocks->RecordsSynced(mark);
-    return {};
-  }
+  Status Sync() { return background.Sync(); }
 
   Result<Entry> Make(Op op, const OpContext& context, InodeNumber parent, std::string_view name,
                      ops::NewInode new_inode) {
@@ -182,7 +179,7 @@ class FileSystem::Core {
     if (std::exchange(closed_, true)) return {};
     background.Stop();
     if (mount.read_only || !mount.store.ReadOnlyReason().empty()) return {};
-    TRY(background.StoreAtimes());
+    TRY(background.Tidy());
     TRY(Sync());
     TRY(mount.space.Close());
     return mount.store.Sync();
@@ -193,7 +190,8 @@ class FileSystem::Core {
 
  private:
   bool MayFreeSpace() {
-    return mount.space.needs_recount() || mount.leftovers.size() > 0 || background.busy();
+    return mount.space.needs_recount() || mount.leftovers.size() > 0 || background.busy() ||
+           mount.blocks->HasReleased();
   }
 
   bool closed_ = false;
@@ -214,6 +212,10 @@ Status FileSystemOptions::Validate() const {
     return Error(ErrorCode::kInvalid, "subdir", "is an absolute path");
   }
   return {};
+}
+
+Result<bool> UsesExtents(kv::Store& store) {
+  return (TRY(LoadMeta(store)).incompatible & MetaRecord::kFeatureExtents) != 0;
 }
 
 FileSystem::FileSystem(std::unique_ptr<Core> core) : core_(std::move(core)) {}
@@ -375,6 +377,7 @@ Result<size_t> FileSystem::Write(const OpContext& context, InodeNumber inode, Ha
                                  WriteOptions options) {
   return core_->Measured(Op::kWrite, [&]() -> Result<size_t> {
     const bool sync = options.sync || core_->mount.handles.Find(inode, handle).sync;
+    MutexLock latch(core_->mount.ContentLatch(inode));
     TRY(core_->Change(context, sync, [&](Operation& op) {
       return ops::Write(op, inode, offset_bytes, data, options.at_end, options.kill_privileges);
     }));
@@ -402,6 +405,7 @@ Status FileSystem::Allocate(const OpContext& context, InodeNumber inode, HandleI
       return Error(ErrorCode::kFileTooBig, "fallocate");
     }
     const uint64_t end_bytes = offset_bytes + length_bytes;
+    MutexLock latch(core_->mount.ContentLatch(inode));
     if (mode.punch_hole || mode.zero_range) {
       TRY(core_->GiveUpPreallocation(context, inode, offset_bytes, end_bytes));
       TRY(core_->ChangeClearing(context, inode, [&](Operation& op) {
@@ -432,6 +436,7 @@ Result<size_t> FileSystem::CopyRange(const OpContext& context, InodeNumber sourc
                                      uint64_t target_offset_bytes, uint64_t length_bytes) {
   const ops::CopyRequest request{source, source_offset_bytes, target, target_offset_bytes,
                                  std::min(length_bytes, kMaxCopyBytes)};
+  MutexLock latch(core_->mount.ContentLatch(target));
   return core_->Write(Op::kCopyRange, context,
                       [&](Operation& op) { return ops::CopyRange(op, request); });
 }
@@ -446,8 +451,20 @@ Result<HandleId> FileSystem::OpenDirectory(const OpContext& context, InodeNumber
 Status FileSystem::ReadDirectory(const OpContext& context, InodeNumber inode, uint64_t cookie,
                                  size_t limit, bool with_attributes,
                                  const DirectoryVisitor& visitor) {
-  return core_->Read(Op::kReadDirectory, context, [&](Operation& op) {
-    return ops::ReadDirectory(op, inode, cookie, limit, with_attributes, visitor);
+  // The visitor keeps what it was shown, so an attempt that has to be made again goes on behind that.
+  size_t visited = 0;
+  bool declined = false;
+  const DirectoryVisitor remembering = [&](const DirectoryEntry& entry) {
+    declined = !visitor(entry);
+    if (declined) return false;
+    cookie = entry.cookie;
+    ++visited;
+    return true;
+  };
+  return core_->Read(Op::kReadDirectory, context, [&](Operation& op) -> Status {
+    if (declined || (limit != 0 && visited == limit)) return {};
+    return ops::ReadDirectory(op, inode, cookie, limit == 0 ? 0 : limit - visited,
+                              with_attributes, remembering);
   });
 }
 

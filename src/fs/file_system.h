@@ -28,6 +28,7 @@ struct FormatOptions {
   uint32_t block_size_bytes = 64 << 10;  // a power of two, 4 KiB to 1 MiB
   uint64_t capacity_bytes = 0;           // 0: as the medium below
   uint64_t max_inodes = 0;               // 0: no limit
+  bool extents = false;                  // file blocks lie in a data file (ExtentBlocks), not the store
   uint32_t root_uid = 0;                 // owner of the root directory
   uint32_t root_gid = 0;
   uint32_t root_mode = 0755;
@@ -126,6 +127,8 @@ struct FileSystemMetrics {
 Status Format(kv::Store& store, Clock& clock, const FormatOptions& options);
 // Whether the store holds a file system.
 Result<bool> IsFormatted(kv::Store& store);
+// Whether its file blocks lie in a data file, so that Open needs ExtentBlocks. kNotFound.
+Result<bool> UsesExtents(kv::Store& store);
 
 // POSIX operations on inodes, each one atomic transaction: the vocabulary of FUSE's low-level
 // interface, without FUSE. Safe for use by several threads. An operation on an inode that is gone

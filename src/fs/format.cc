@@ -24,6 +24,7 @@ MetaRecord NewMeta(Clock& clock, const FormatOptions& options) {
   meta.uuid[6] = (meta.uuid[6] & 0x0f) | 0x40;  // RFC 9562: version 4
   meta.uuid[8] = (meta.uuid[8] & 0x3f) | 0x80;
   meta.hash_seed = random.Next();
+  if (options.extents) meta.incompatible |= MetaRecord::kFeatureExtents;
   meta.block_size_bytes = options.block_size_bytes;
   meta.inline_bytes = std::min(kInlineBytes, options.block_size_bytes);
   meta.capacity_bytes = options.capacity_bytes;

@@ -68,6 +68,7 @@ Status Operation::Leave(InodeNumber inode, LeftoverKind kind) {
 void Operation::Committed() {
   committed_ = true;
   mount.blocks->Committed(blocks);
+  if (!blocks.released.empty()) mount.leftovers.Wake();
   for (const Leftover& leftover : left_) {
     if (leftover.kind == LeftoverKind::kOrphan &&
         mount.handles.MarkUnlinked(leftover.inode, leftover.begun)) {

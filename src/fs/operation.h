@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -47,8 +48,15 @@ struct MountState {
   HandleTable handles;
   AtimeTable atimes;
   LeftoverQueue leftovers;
+  // Held through an operation that changes a file's contents: one at a time for a file, so that they
+  // queue here rather than conflict in the store, and that bytes may be written before they commit.
+  Mutex& ContentLatch(InodeNumber inode) {
+    return content_latches[inode.value % content_latches.size()];
+  }
   const std::unique_ptr<BlockStore> blocks;
   FileSystemMetrics metrics;
+
+  std::array<Mutex, 128> content_latches;
 
   // Which stripe of a directory this mount writes.
   uint16_t own_stripe() const { return 0; }

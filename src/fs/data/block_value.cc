@@ -31,9 +31,30 @@ Result<BlockValue> BlockValue::Decode(std::string_view value) {
   return block;
 }
 
+void ExtentReference::Append(std::string& out) const {
+  Encoder encoder(out);
+  encoder.Fixed(slot);
+  encoder.Fixed(length_bytes);
+}
+
+Result<ExtentReference> ExtentReference::Decode(const BlockValue& block) {
+  if (block.encoding != BlockEncoding::kExtent || block.payload.size() != kBytes) {
+    return Error(ErrorCode::kCorrupt, "extent");
+  }
+  const ExtentReference extent = FromPayload(block.payload);
+  if (extent.slot > kMaxSlot) return Error(ErrorCode::kCorrupt, "extent");
+  return extent;
+}
+
+ExtentReference ExtentReference::FromPayload(std::string_view payload) {
+  Decoder decoder(payload);
+  const auto slot = decoder.Fixed<uint64_t>();
+  return {slot, decoder.Fixed<uint32_t>()};
+}
+
 Result<uint32_t> BlockLength(const BlockValue& block) {
   if (block.encoding == BlockEncoding::kRaw) return static_cast<uint32_t>(block.payload.size());
-  return Error(ErrorCode::kCorrupt, "block encoding");
+  return TRY(ExtentReference::Decode(block)).length_bytes;
 }
 
 }  // namespace tifs::fs

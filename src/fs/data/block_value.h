@@ -29,6 +29,22 @@ struct BlockValue {
   static Result<BlockValue> Decode(std::string_view value);
 };
 
+// What a kExtent block's payload says.
+struct ExtentReference {
+  static constexpr size_t kBytes = 12;
+  // Slots above it are taken for corruption: the data file ends before.
+  static constexpr uint64_t kMaxSlot = uint64_t{1} << 40;
+
+  uint64_t slot = 0;  // in units of the block size, from the start of the data file
+  uint32_t length_bytes = 0;
+
+  void Append(std::string& out) const;
+  // kCorrupt unless it is the payload of an extent block.
+  static Result<ExtentReference> Decode(const BlockValue& block);
+  // Of a payload that Decode has accepted.
+  static ExtentReference FromPayload(std::string_view payload);
+};
+
 // How many bytes of the block it holds. kCorrupt.
 Result<uint32_t> BlockLength(const BlockValue& block);
 

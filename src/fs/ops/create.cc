@@ -44,6 +44,11 @@ Status InheritAcl(Operation& op, const InodeRecord& parent, InodeRecord& inode) 
 
 }  // namespace
 
+Status InheritAccess(Operation& op, const InodeRecord& parent, InodeRecord& inode) {
+  InheritGroup(op, parent, inode);
+  return InheritAcl(op, parent, inode);
+}
+
 Status CheckName(std::string_view name) {
   if (name.empty()) return Error(ErrorCode::kNotFound, "empty name");
   if (name.size() > kMaxNameBytes) return Error(ErrorCode::kNameTooLong, "name");
@@ -70,8 +75,7 @@ Result<Entry> Create(Operation& op, InodeNumber parent, std::string_view name,
   if (inode.IsDirectory()) inode.parent = parent;
   inode.inline_data = new_inode.symlink_target;
   inode.size_bytes = inode.inline_data.size();
-  InheritGroup(op, directory.inode(), inode);
-  TRY(InheritAcl(op, directory.inode(), inode));
+  TRY(InheritAccess(op, directory.inode(), inode));
   TRY(op.records.StoreInode(inode));
   TRY(directory.Add(op, name, inode.number, inode.mode));
   TRY(directory.Store(op));

@@ -8,9 +8,9 @@ Result<Entry> Link(Operation& op, InodeNumber number, InodeNumber new_parent,
                    std::string_view new_name) {
   TRY(CheckName(new_name));
   InodeRecord inode = TRY(op.records.LoadInode(number));
-  if (inode.IsDirectory()) return Error(ErrorCode::kNotPermitted, "link of a directory");
   DirectoryEdit directory = TRY(DirectoryEdit::Load(op, new_parent));
   if (TRY(op.records.LoadDentry(new_parent, new_name))) return Error(ErrorCode::kExists, "link");
+  if (inode.IsDirectory()) return Error(ErrorCode::kNotPermitted, "link of a directory");
   if (inode.nlink == 0) return Error(ErrorCode::kNotFound, "link of an unlinked file");
   if (inode.nlink >= kMaxLinks) return Error(ErrorCode::kTooManyLinks, "link");
   ++inode.nlink;

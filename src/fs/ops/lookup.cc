@@ -20,7 +20,10 @@ Result<Entry> Lookup(Operation& op, InodeNumber parent, std::string_view name) {
     if (!up) return EntryOf(op, directory);
     return EntryOf(op, TRY(op.records.LoadInode(directory.parent, InlineData::kSkip)));
   }
-  if (name.size() > kMaxNameBytes) return Error(ErrorCode::kNameTooLong, "lookup");
+  if (name.size() > kMaxNameBytes) {
+    TRY(LoadSearched(op, parent));
+    return Error(ErrorCode::kNameTooLong, "lookup");
+  }
   const std::optional<DentryRecord> dentry = TRY(op.records.LoadDentry(parent, name));
   // An entry proves that its parent is a directory; only without one, or where we check
   // permissions, must the parent be read.

@@ -36,6 +36,8 @@ struct NewInode {
 Result<Entry> Create(Operation& op, InodeNumber parent, std::string_view name,
                      const NewInode& new_inode);
 Status CheckName(std::string_view name);
+// Sets a new inode's group, and narrows its mode by its parent's default ACL or the caller's umask.
+Status InheritAccess(Operation& op, const InodeRecord& parent, InodeRecord& inode);
 
 // link.cc
 Result<Entry> Link(Operation& op, InodeNumber inode, InodeNumber new_parent,

@@ -95,11 +95,11 @@ Status LeaveWhiteout(Operation& op, Move& move) {
   whiteout.number = move.request.whiteout_number;
   whiteout.mode = S_IFCHR;
   whiteout.uid = op.context.uid;
-  whiteout.gid = op.context.gid;
   whiteout.nlink = 1;
   whiteout.atime = whiteout.mtime = whiteout.ctime = whiteout.btime = op.now;
   whiteout.change = 1;
   op.space.inodes += 1;
+  TRY(InheritAccess(op, move.from.inode(), whiteout));
   TRY(op.records.StoreInode(whiteout));
   return move.from.Replace(op, move.request.name, move.source.mode, whiteout.number,
                            whiteout.mode);

@@ -1,0 +1,332 @@
+#include "fs/data/extent_blocks.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/coding.h"
+#include "base/log.h"
+#include "fs/data/block_value.h"
+
+namespace tifs::fs {
+namespace {
+
+std::string EncodeExtent(uint32_t epoch, uint64_t slot, uint32_t length_bytes) {
+  std::string value;
+  value.reserve(BlockValue::kHeadBytes + ExtentReference::kBytes);
+  BlockValue::AppendHead(value, BlockEncoding::kExtent, epoch);
+  ExtentReference{slot, length_bytes}.Append(value);
+  return value;
+}
+
+}  // namespace
+
+Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t block_size_bytes,
+                            bool read_only) {
+  schema_ = &schema;
+  block_size_bytes_ = block_size_bytes;
+  if (read_only) return {};
+  const std::unique_ptr<kv::Transaction> txn = TRY(store.Begin());
+  const KeySpan all = schema.AllOf(Schema::Scope::kBlock);
+  TRY(txn->Scan(all.range(), 0, kv::Direction::kForward,
+                [&](std::string_view key, std::string_view value) {
+                  const auto block = BlockValue::Decode(value);
+                  const auto extent =
+                      block ? ExtentReference::Decode(*block) : Result<ExtentReference>(
+                                                                    ExtentReference());
+                  if (!block || !extent) {
+                    LogError("corrupt block at key \"{}\"", EscapeForLog(key));
+                  } else {
+                    slots_.MarkUsed(extent->slot);
+                  }
+                  return true;
+                }));
+  return DiscardUnnamed();
+}
+
+Status ExtentBlocks::DiscardUnnamed() {
+  const uint64_t size = TRY(device_->Size());
+  const uint64_t used_bytes = slots_.end() * block_size_bytes_;
+  if (size > used_bytes) TRY(device_->Truncate(used_bytes));
+  for (const SlotRun& run : slots_.FreeRuns()) {
+    const uint64_t begin = run.first * block_size_bytes_;
+    const uint64_t end = begin + run.count * block_size_bytes_;
+    if (TRY(device_->NextData(begin)) < end) TRY(device_->Discard(begin, end - begin));
+  }
+  return device_->Sync();
+}
+
+Status ExtentBlocks::Scan(BlockTransaction& txn, InodeNumber inode, const BlockRange& range,
+                          const BlockVisitor& visitor) {
+  if (range.empty()) return {};
+  Status corrupt;
+  const auto visit = [&](BlockIndex index, std::string_view value) {
+    const auto block = BlockValue::Decode(value);
+    const auto extent =
+        block ? ExtentReference::Decode(*block) : Result<ExtentReference>(ExtentReference());
+    if (!block || !extent || extent->length_bytes == 0 ||
+        extent->length_bytes > block_size_bytes_) {
+      corrupt = Error(ErrorCode::kCorrupt, "block",
+                      std::to_string(index.value) + " of inode " + std::to_string(inode.value));
+      LogError("{}", corrupt.error().ToString());
+      return false;
+    }
+    return visitor({index, block->epoch, extent->length_bytes, block->payload});
+  };
+  if (range.size() == 1) {
+    const auto value = TRY(txn.kv.Get(schema_->Block(inode, range.begin)));
+    if (value) visit(range.begin, value->view());
+    return corrupt;
+  }
+  const KeySpan span = schema_->Blocks(inode, range.begin, range.end);
+  TRY(txn.kv.Scan(span.range(), 0, kv::Direction::kForward,
+                  [&](std::string_view key, std::string_view value) {
+                    const auto parsed = schema_->ParseBlock(key);
+                    return parsed && visit(parsed->index, value);
+                  }));
+  return corrupt;
+}
+
+Status ExtentBlocks::Read(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
+                          std::span<char> out) {
+  const uint64_t end_bytes = offset_bytes + out.size();
+  const BlockRange range{{offset_bytes / block_size_bytes_},
+                         {(end_bytes - 1) / block_size_bytes_ + 1}};
+  // One piece of the device after the other; pieces that continue each other are read as one.
+  uint64_t filled = offset_bytes;  // file offset up to which `out` is filled or will be by the piece
+  uint64_t piece_device = 0;
+  std::span<char> piece;
+  const auto flush = [&]() -> Status {
+    if (piece.empty()) return {};
+    Status read = device_->Read(piece_device, piece);
+    piece = {};
+    return read;
+  };
+  Status failed;
+  TRY(Scan(txn, inode.number, range, [&](const StoredBlock& block) {
+    if (!inode.IsLive(block.index, block.epoch)) return true;
+    const uint64_t start = block.index.value * block_size_bytes_;
+    const uint64_t from = std::max(start, offset_bytes);
+    const uint64_t to = std::min(start + block.length_bytes, end_bytes);
+    if (from >= to) return true;
+    const uint64_t slot = ExtentReference::FromPayload(block.payload).slot;
+    const uint64_t device = slot * block_size_bytes_ + (from - start);
+    if (from == filled && !piece.empty() && piece_device + piece.size() == device) {
+      piece = {piece.data(), piece.size() + (to - from)};
+    } else {
+      failed = flush();
+      std::memset(out.data() + (filled - offset_bytes), 0, from - filled);
+      piece_device = device;
+      piece = out.subspan(from - offset_bytes, to - from);
+    }
+    filled = to;
+    return failed.ok();
+  }));
+  TRY(std::move(failed));
+  std::memset(out.data() + (filled - offset_bytes), 0, end_bytes - filled);
+  return flush();
+}
+
+Result<std::vector<ExtentBlocks::Present>> ExtentBlocks::LoadPresent(BlockTransaction& txn,
+                                                                     const InodeRecord& inode,
+                                                                     const BlockRange& range) {
+  std::vector<Present> present;
+  TRY(Scan(txn, inode.number, range, [&](const StoredBlock& block) {
+    present.push_back({block.index, block.length_bytes,
+                       ExtentReference::FromPayload(block.payload).slot,
+                       inode.IsLive(block.index, block.epoch)});
+    return true;
+  }));
+  return present;
+}
+
+Status ExtentBlocks::PutBlock(BlockTransaction& txn, const InodeRecord& inode, BlockIndex index,
+                              uint64_t slot, uint32_t length_bytes, uint32_t epoch) {
+  return txn.kv.Put(schema_->Block(inode.number, index), EncodeExtent(epoch, slot, length_bytes));
+}
+
+Status ExtentBlocks::WriteDevice(uint64_t offset_bytes, std::string_view data) {
+  if (failed_) return Error(ErrorCode::kReadOnly, "a sync of the data file has failed");
+  TRY(device_->Write(offset_bytes, data));
+  // After the write and before its transaction commits: whoever syncs a committed write sees it.
+  dirty_.store(true, std::memory_order_seq_cst);
+  return {};
+}
+
+// A failed sync is never retried into success: the kernel may have dropped what it could not write.
+Status ExtentBlocks::SyncDevice() {
+  if (failed_) return Error(ErrorCode::kIo, "a sync of the data file has failed");
+  Status synced = device_->Sync();
+  if (!synced) {
+    failed_ = true;
+    LogError("data file: {}; no more writes are taken", synced.error().ToString());
+  }
+  return synced;
+}
+
+// Writes to blocks that are absent: takes slots in a row and writes each run at once.
+Result<int64_t> ExtentBlocks::WriteNew(BlockTransaction& txn, const InodeRecord& inode,
+                                       uint64_t offset_bytes, std::string_view data) {
+  int64_t charge_delta = 0;
+  while (!data.empty()) {
+    const uint64_t first = offset_bytes / block_size_bytes_;
+    const uint64_t last = (offset_bytes + data.size() - 1) / block_size_bytes_;
+    const uint64_t in_first = offset_bytes - first * block_size_bytes_;
+    const SlotRun run = slots_.Take(last - first + 1);
+    for (uint64_t i = 0; i < run.count; ++i) txn.taken.push_back(run.first + i);
+    const uint64_t size = std::min<uint64_t>(data.size(), run.count * block_size_bytes_ - in_first);
+    TRY(WriteDevice(run.first * block_size_bytes_ + in_first, data.substr(0, size)));
+    for (uint64_t i = 0; i < run.count; ++i) {
+      const BlockIndex index{first + i};
+      const auto length = static_cast<uint32_t>(
+          std::min<uint64_t>(block_size_bytes_, in_first + size - i * block_size_bytes_));
+      TRY(PutBlock(txn, inode, index, run.first + i, length, inode.clear_epoch));
+      charge_delta += static_cast<int64_t>(inode.ChargeOf(index, length, block_size_bytes_)) -
+                      static_cast<int64_t>(inode.ChargeOf(index, 0, block_size_bytes_));
+    }
+    offset_bytes += size;
+    data.remove_prefix(size);
+  }
+  return charge_delta;
+}
+
+// Writes to a live block, in place, from `from` in the block on.
+Result<int64_t> ExtentBlocks::WriteOver(BlockTransaction& txn, const InodeRecord& inode,
+                                        const Present& present, uint64_t from,
+                                        std::string_view data) {
+  const uint64_t start = present.slot * block_size_bytes_;
+  if (from > present.length_bytes) {
+    TRY(WriteDevice(start + present.length_bytes,
+                    std::string(from - present.length_bytes, '\0')));
+  }
+  TRY(WriteDevice(start + from, data));
+  const auto length = static_cast<uint32_t>(from + data.size());
+  if (length <= present.length_bytes) return int64_t{0};
+  TRY(PutBlock(txn, inode, present.index, present.slot, length, inode.clear_epoch));
+  return static_cast<int64_t>(inode.ChargeOf(present.index, length, block_size_bytes_)) -
+         static_cast<int64_t>(
+             inode.ChargeOf(present.index, present.length_bytes, block_size_bytes_));
+}
+
+Result<int64_t> ExtentBlocks::Write(BlockTransaction& txn, const InodeRecord& inode,
+                                    uint64_t offset_bytes, std::string_view data,
+                                    BlockIndex fresh_from, bool moved) {
+  const BlockRange range{{offset_bytes / block_size_bytes_},
+                         {(offset_bytes + data.size() - 1) / block_size_bytes_ + 1}};
+  const std::vector<Present> present =
+      TRY(LoadPresent(txn, inode, {range.begin, std::min(range.end, fresh_from)}));
+  int64_t charge_delta = 0;
+  uint64_t done = 0;
+  for (const Present& block : present) {
+    const uint64_t start = block.index.value * block_size_bytes_;
+    if (!block.live) {
+      // Its old bytes must not show: it gets a slot of its own among the new ones.
+      txn.released.push_back(block.slot);
+      charge_delta -=
+          static_cast<int64_t>(inode.ChargeOf(block.index, block.length_bytes, block_size_bytes_)) -
+          static_cast<int64_t>(inode.ChargeOf(block.index, 0, block_size_bytes_));
+      continue;
+    }
+    if (start > offset_bytes + done) {
+      const uint64_t size = start - (offset_bytes + done);
+      charge_delta += TRY(WriteNew(txn, inode, offset_bytes + done, data.substr(done, size)));
+      done += size;
+    }
+    const uint64_t from = offset_bytes + done - start;
+    const uint64_t size = std::min<uint64_t>(block_size_bytes_ - from, data.size() - done);
+    charge_delta += TRY(WriteOver(txn, inode, block, from, data.substr(done, size)));
+    done += size;
+  }
+  if (done < data.size()) {
+    charge_delta += TRY(WriteNew(txn, inode, offset_bytes + done, data.substr(done)));
+  }
+  if (moved) TRY(SyncDevice());
+  return charge_delta;
+}
+
+// Gives a live block a new slot that lacks [from, to) of its bytes: never in place, because a crash
+// could keep the zeros and lose the record, or keep the record and bring the old bytes back.
+Result<uint32_t> ExtentBlocks::CutOut(BlockTransaction& txn, const InodeRecord& inode,
+                                      const Present& block, uint64_t from, uint64_t to) {
+  const auto length =
+      static_cast<uint32_t>(to == block.length_bytes ? from : uint64_t{block.length_bytes});
+  std::string bytes(length, '\0');
+  TRY(device_->Read(block.slot * block_size_bytes_, bytes));
+  std::memset(bytes.data() + from, 0, std::min<uint64_t>(to, length) - from);
+  const uint64_t slot = slots_.Take(1).first;
+  txn.taken.push_back(slot);
+  txn.released.push_back(block.slot);
+  TRY(WriteDevice(slot * block_size_bytes_, bytes));
+  TRY(PutBlock(txn, inode, block.index, slot, length, inode.clear_epoch));
+  return length;
+}
+
+Result<int64_t> ExtentBlocks::Zero(BlockTransaction& txn, const InodeRecord& inode,
+                                   uint64_t begin_bytes, uint64_t end_bytes) {
+  if (begin_bytes >= end_bytes) return int64_t{0};
+  const BlockRange range{{begin_bytes / block_size_bytes_},
+                         {(end_bytes - 1) / block_size_bytes_ + 1}};
+  int64_t charge_delta = 0;
+  bool moved = false;
+  for (const Present& block : TRY(LoadPresent(txn, inode, range))) {
+    const uint64_t start = block.index.value * block_size_bytes_;
+    const uint64_t from = std::max(start, begin_bytes) - start;
+    const uint64_t to = std::min<uint64_t>(end_bytes - start, block.length_bytes);
+    uint32_t length = 0;
+    if (block.live && (from > 0 || to < block.length_bytes)) {
+      if (from >= to) continue;
+      length = TRY(CutOut(txn, inode, block, from, to));
+      moved = true;
+    } else {
+      txn.released.push_back(block.slot);
+      TRY(txn.kv.Delete(schema_->Block(inode.number, block.index)));
+    }
+    charge_delta +=
+        static_cast<int64_t>(inode.ChargeOf(block.index, length, block_size_bytes_)) -
+        static_cast<int64_t>(inode.ChargeOf(block.index, block.length_bytes, block_size_bytes_));
+  }
+  if (moved) TRY(SyncDevice());
+  return charge_delta;
+}
+
+Status ExtentBlocks::Delete(BlockTransaction& txn, InodeNumber inode, const StoredBlock& block) {
+  txn.released.push_back(ExtentReference::FromPayload(block.payload).slot);
+  return txn.kv.Delete(schema_->Block(inode, block.index));
+}
+
+void ExtentBlocks::Committed(BlockTransaction& txn) {
+  if (!txn.released.empty()) slots_.Release(txn.released);
+}
+
+void ExtentBlocks::Abandoned(BlockTransaction& txn) {
+  if (!txn.taken.empty()) slots_.ReleaseUnnamed(txn.taken);
+}
+
+Result<uint64_t> ExtentBlocks::SyncData() {
+  const uint64_t mark = slots_.BeginSync();
+  MutexLock lock(sync_mutex_);
+  // Whoever waited for a sync that began after its own writes needs no other.
+  if (failed_ || dirty_.exchange(false)) TRY(SyncDevice());
+  return mark;
+}
+
+Status ExtentBlocks::Recycle() {
+  MutexLock lock(recycle_mutex_);
+  const std::vector<SlotRun> runs = slots_.TakeDurable();
+  if (runs.empty()) return {};
+  readers_.AwaitEarlier(clock_);
+  const auto discard = [&]() -> Status {
+    for (const SlotRun& run : runs) {
+      TRY(device_->Discard(run.first * block_size_bytes_, run.count * block_size_bytes_));
+    }
+    return SyncDevice();
+  };
+  if (Status discarded = discard(); !discarded) {
+    slots_.PutBack(runs);
+    return discarded;
+  }
+  slots_.Free(runs);
+  return {};
+}
+
+}  // namespace tifs::fs
