@@ -82,6 +82,7 @@ class FileSystemThreadsTest : public testing::Test {
   void Race(int threads, int rounds, const std::function<void(int)>& body,
             const std::function<void()>& after) {
     std::atomic<int> arrived = 0;
+    std::atomic<bool> failed = false;
     // All leave it within the same microsecond, which a barrier that sleeps does not do.
     const auto meet = [&, threads](int count) {
       ++arrived;
@@ -92,9 +93,11 @@ class FileSystemThreadsTest : public testing::Test {
       running.emplace_back([&, thread] {
         for (int round = 0; round < rounds; ++round) {
           meet(2 * round + 1);
+          if (failed) return;
           body(thread);
           meet(2 * round + 2);
           if (thread == 0) after();
+          if (thread == 0) failed = HasFailure();
         }
       });
     }
