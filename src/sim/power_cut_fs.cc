@@ -70,13 +70,19 @@ class RandomAccessFile : public rocksdb::FSRandomAccessFile {
   const std::unique_ptr<PowerCutDisk::File> file_;
 };
 
+// Goes on where it left off, as a descriptor does, whatever others have written behind that.
 class WritableFile : public rocksdb::FSWritableFile {
  public:
-  explicit WritableFile(std::unique_ptr<PowerCutDisk::File> file) : file_(std::move(file)) {}
+  explicit WritableFile(std::unique_ptr<PowerCutDisk::File> file) : file_(std::move(file)) {
+    const Result<uint64_t> size = file_->Size();
+    offset_ = size ? *size : 0;
+  }
 
   using rocksdb::FSWritableFile::Append;
   IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
-    return ToIOStatus(file_->Append({data.data(), data.size()}));
+    const Status written = file_->Write(offset_, {data.data(), data.size()});
+    if (written) offset_ += data.size();
+    return ToIOStatus(written);
   }
   using rocksdb::FSWritableFile::PositionedAppend;
   IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions&,
@@ -97,6 +103,7 @@ class WritableFile : public rocksdb::FSWritableFile {
 
  private:
   const std::unique_ptr<PowerCutDisk::File> file_;
+  uint64_t offset_ = 0;
 };
 
 class RandomRwFile : public rocksdb::FSRandomRWFile {
@@ -143,6 +150,7 @@ class SilentLogger : public rocksdb::Logger {
  public:
   using rocksdb::Logger::Logv;
   void Logv(const char*, va_list) override {}
+  size_t GetLogFileSize() const override { return 0; }
 };
 
 template <typename File, typename Face>
