@@ -1,7 +1,8 @@
 #pragma once
 
-// CHECK aborts in every build: for invariants of our own code whose breach would lead to wrong data.
-// DCHECK does so in debug builds only. Neither is ever applied to data from disk, store or network.
+// CHECK aborts in every build: for invariants of our own code whose breach would lead to wrong
+// data. DCHECK does so in debug builds only. Neither is ever applied to data from disk, store or
+// network.
 namespace tifs::internal {
 [[noreturn]] void CheckFailed(const char* expression, const char* file, int line);
 }  // namespace tifs::internal

@@ -7,15 +7,16 @@
 
 namespace tifs {
 
-// A point on the wall clock, nanoseconds in [0, 1e9). Seconds may be negative: files of before 1970.
+// A point on the wall clock, nanoseconds in [0, 1e9). Seconds may be negative: files of before
+// 1970.
 struct Timespec {
   int64_t seconds = 0;
   uint32_t nanoseconds = 0;
   auto operator<=>(const Timespec&) const = default;
 };
 
-// All waits, deadlines and times of day of the product come through a Clock, so that a simulation can
-// own time. Safe for use by several threads.
+// All waits, deadlines and times of day of the product come through a Clock, so that a simulation
+// can own time. Safe for use by several threads.
 class Clock {
  public:
   virtual ~Clock() = default;

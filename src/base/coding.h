@@ -67,8 +67,8 @@ class Encoder {
   std::string& out_;
 };
 
-// Reads what Encoder wrote from bytes that nobody has vouched for. A read past the end yields zero or
-// nothing and makes ok() false for ever; no read allocates.
+// Reads what Encoder wrote from bytes that nobody has vouched for. A read past the end yields zero
+// or nothing and makes ok() false for ever; no read allocates.
 class Decoder {
  public:
   explicit Decoder(std::string_view in) : in_(in) {}

@@ -50,7 +50,8 @@ class [[nodiscard]] Error {
 
 std::string_view ErrorCodeName(ErrorCode code);
 
-// The error for a failed system call: the code whose errno it is, else kIo; the detail is strerror's.
+// The error for a failed system call: the code whose errno it is, else kIo; the detail is
+// strerror's.
 Error ErrorFromErrno(int errno_value, const char* context, std::string_view what = {});
 
 }  // namespace tifs

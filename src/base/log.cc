@@ -28,9 +28,7 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
 std::shared_ptr<spdlog::logger> MakeLogger(const LogOptions& options) {
   spdlog::sink_ptr sink;
   switch (options.sink) {
-    case LogOptions::Sink::kStderr:
-      sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-      break;
+    case LogOptions::Sink::kStderr: sink = std::make_shared<spdlog::sinks::stderr_sink_mt>(); break;
     case LogOptions::Sink::kSyslog:
       sink = std::make_shared<spdlog::sinks::syslog_sink_mt>("tifs", LOG_PID, LOG_DAEMON, false);
       break;

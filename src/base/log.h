@@ -18,8 +18,8 @@ struct LogOptions {
   LogLevel level = LogLevel::kInfo;
 };
 
-// Log lines are the one thing of the process that is reached from everywhere, so the sink is the one
-// exception to "no process globals". All calls are safe from any thread.
+// Log lines are the one thing of the process that is reached from everywhere, so the sink is the
+// one exception to "no process globals". All calls are safe from any thread.
 Status OpenLog(const LogOptions& options);
 // Opens the file again under its name (after logrotate). No-op for other sinks.
 void ReopenLog();
