@@ -16,9 +16,9 @@
 #include "cli/output.h"
 #include "cli/size_text.h"
 #include "cli/store_directory.h"
-#include "fs/records.h"
 #include "fs/data/extent_blocks.h"
 #include "fs/data/extent_device.h"
+#include "fs/records.h"
 #include "fuse/libfuse.h"
 #include "fuse/server.h"
 #include "kv/rocks/rocks_kv.h"
@@ -68,7 +68,7 @@ class EmbeddedStore : public ClaimedStore {
   Status Destroy() override {
     Close();
     if (Status status = EmptyStoreDirectory(uri_.path); !status) {
-      return ExplainedAs(uri_.path, std::move(status).error());
+      return ExplainedAs(Escaped(uri_.path), std::move(status).error());
     }
     return {};
   }
@@ -97,7 +97,7 @@ class EmbeddedStore : public ClaimedStore {
 
  private:
   Error Explain(const Error& error) const {
-    const std::string& what = uri_.path;
+    const std::string what = Escaped(uri_.path);
     switch (error.code()) {
       case ErrorCode::kNotFound:
         return Explained(error.code(), what, "the store is not formatted",
@@ -129,24 +129,26 @@ class EmbeddedStore : public ClaimedStore {
 };
 
 Error NotFormatted(const Uri& uri, std::string_view why) {
-  return Explained(ErrorCode::kNotFound, uri.path, why,
+  return Explained(ErrorCode::kNotFound, Escaped(uri.path), why,
                    fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
 }
 
 // Whether what is at the store's path suits `what`.
 Status CheckState(const Uri& uri, ClaimFor what, StoreState state) {
   if (state == StoreState::kNewer) {
-    return Explained(ErrorCode::kNotSupported, uri.path, "the store was made by a newer version",
-                     "use that version or a later one");
+    return Explained(ErrorCode::kNotSupported, Escaped(uri.path),
+                     "the store was made by a newer version", "use that version or a later one");
   }
   if (what == ClaimFor::kUse) {
     if (state == StoreState::kAbsent) return NotFormatted(uri, "no such directory");
     if (state == StoreState::kEmpty) return NotFormatted(uri, "the store is not formatted");
     if (state == StoreState::kForeign) {
-      return Explained(ErrorCode::kNotFound, uri.path, "not a TiFS store", "check the URI");
+      return Explained(ErrorCode::kNotFound, Escaped(uri.path), "not a TiFS store",
+                       "check the URI");
     }
   } else if (state == StoreState::kForeign) {
-    return Explained(ErrorCode::kExists, uri.path, "the directory is not empty and no TiFS store",
+    return Explained(ErrorCode::kExists, Escaped(uri.path),
+                     "the directory is not empty and no TiFS store",
                      "choose an empty or new directory");
   }
   return {};
@@ -156,7 +158,7 @@ Result<StoreState> Inspect(const Uri& uri) {
   Result<StoreState> state = InspectStoreDirectory(uri.path);
   if (!state) {
     const bool not_a_directory = state.error().code() == ErrorCode::kNotDirectory;
-    return ExplainedAs(uri.path, std::move(state).error(),
+    return ExplainedAs(Escaped(uri.path), std::move(state).error(),
                        not_a_directory ? "name a directory" : "run as the store's owner");
   }
   return state;
@@ -167,7 +169,7 @@ Status CheckFreeSpace(const Uri& uri, const std::string& existing) {
   if (::statvfs(existing.c_str(), &space) != 0) return {};
   const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
   if (free_bytes >= kMinFreeBytes) return {};
-  return Explained(ErrorCode::kNoSpace, uri.path,
+  return Explained(ErrorCode::kNoSpace, Escaped(uri.path),
                    fmt::format("only {} free on the disk", FormatSize(free_bytes)),
                    fmt::format("free at least {}", FormatSize(kMinFreeBytes)));
 }
@@ -176,13 +178,13 @@ Status CheckFreeSpace(const Uri& uri, const std::string& existing) {
 Status MakePlace(const Uri& uri, StoreState state) {
   const std::string parent = std::filesystem::path(uri.path).parent_path().string();
   if (state == StoreState::kAbsent && ::access(parent.c_str(), F_OK) != 0) {
-    return Explained(ErrorCode::kNotFound, uri.path,
-                     fmt::format("its parent directory {} does not exist", parent),
+    return Explained(ErrorCode::kNotFound, Escaped(uri.path),
+                     fmt::format("its parent directory {} does not exist", Escaped(parent)),
                      fmt::format("create it with 'mkdir -p {}'", ShellQuoted(parent)));
   }
   TRY(CheckFreeSpace(uri, state == StoreState::kAbsent ? parent : uri.path));
   if (Status status = CreateStoreDirectory(uri.path); !status) {
-    return ExplainedAs(uri.path, std::move(status).error());
+    return ExplainedAs(Escaped(uri.path), std::move(status).error());
   }
   return {};
 }
@@ -208,10 +210,10 @@ Result<std::unique_ptr<StoreOwner>> ClaimDirectory(const Uri& uri, const OwnerRe
     Result<std::unique_ptr<StoreOwner>> owner = StoreOwner::Claim(uri.path, record);
     if (owner) return owner;
     if (owner.error().code() != ErrorCode::kBusy) {
-      return ExplainedAs(uri.path, std::move(owner).error(), "run as the store's owner");
+      return ExplainedAs(Escaped(uri.path), std::move(owner).error(), "run as the store's owner");
     }
     Result<std::optional<OwnerRecord>> holder = StoreOwner::Read(uri.path);
-    if (!holder) return ExplainedAs(uri.path, std::move(holder).error());
+    if (!holder) return ExplainedAs(Escaped(uri.path), std::move(holder).error());
     const bool late = clock.Monotonic() >= deadline;
     // Nobody: it was let go just now.
     if (*holder && (late || !EndsSoon(**holder, uri))) return InUse(uri, **holder);
@@ -247,21 +249,22 @@ Result<Uri> ParseStoreUri(std::string_view text) {
 
 Error InUse(const Uri& uri, const OwnerRecord& owner) {
   if (owner.activity == "mount") {
-    return Explained(ErrorCode::kBusy, uri.path,
+    return Explained(ErrorCode::kBusy, Escaped(uri.path),
                      fmt::format("mounted by pid {} at {}", owner.pid, Escaped(owner.mount_point)),
                      fmt::format("run 'tifs umount {}' first", ShellQuoted(owner.mount_point)));
   }
   if (owner.pid == 0) {
-    return Explained(ErrorCode::kBusy, uri.path, "in use by another process", "try again");
+    return Explained(ErrorCode::kBusy, Escaped(uri.path), "in use by another process", "try again");
   }
-  return Explained(ErrorCode::kBusy, uri.path,
+  return Explained(ErrorCode::kBusy, Escaped(uri.path),
                    fmt::format("in use by 'tifs {}', pid {}", Escaped(owner.activity), owner.pid),
                    "wait until it is done");
 }
 
 Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri) {
   Result<std::optional<OwnerRecord>> owner = StoreOwner::Read(uri.path);
-  if (!owner) return ExplainedAs(uri.path, std::move(owner).error(), "run as the store's owner");
+  if (!owner)
+    return ExplainedAs(Escaped(uri.path), std::move(owner).error(), "run as the store's owner");
   return owner;
 }
 
@@ -277,10 +280,11 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
   TRY(CheckState(uri, what, TRY(Inspect(uri))));
   if (what == ClaimFor::kFormat) {
     if (Status status = MarkStoreDirectory(uri.path); !status) {
-      return ExplainedAs(uri.path, std::move(status).error());
+      return ExplainedAs(Escaped(uri.path), std::move(status).error());
     }
   } else if (Result<bool> tightened = TightenStoreDirectory(uri.path); tightened && *tightened) {
-    LogWarning("{}: others had rights on the store's directory, which is 0700 again", uri.path);
+    LogWarning("{}: others had rights on the store's directory, which is 0700 again",
+               Escaped(uri.path));
   }
   return std::unique_ptr<ClaimedStore>(
       std::make_unique<EmbeddedStore>(uri, std::move(owner), before == StoreState::kAbsent));
@@ -301,18 +305,18 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
   const Error& error = file_system.error();
   if (error.code() == ErrorCode::kNotFound && options.subdirectory != "/") {
     return Explained(
-        error.code(), uri.path,
+        error.code(), Escaped(uri.path),
         fmt::format("subdir={}: {}", Escaped(options.subdirectory), Escaped(error.ToString())));
   }
   if (error.code() == ErrorCode::kNotFound) {
     return NotFormatted(uri, "the store is not formatted");
   }
   if (error.code() == ErrorCode::kNotSupported) {
-    return Explained(error.code(), uri.path,
+    return Explained(error.code(), Escaped(uri.path),
                      fmt::format("written by a newer version ({})", Escaped(error.detail())),
                      "use that version or a later one");
   }
-  return Explained(error.code(), uri.path, Escaped(error.ToString()),
+  return Explained(error.code(), Escaped(uri.path), Escaped(error.ToString()),
                    fmt::format("run 'tifs fsck {}'", ShellQuoted(uri.ToString())));
 }
 

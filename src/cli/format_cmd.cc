@@ -83,17 +83,17 @@ std::string DescribeLoss(ClaimedStore& store, const Uri& uri) {
 
 Status ConfirmLoss(const FormatArguments& arguments, const Uri& uri, const std::string& loss) {
   if (!arguments.force) {
-    return Explained(ErrorCode::kExists, uri.path, fmt::format("holds {}", loss),
+    return Explained(ErrorCode::kExists, Escaped(uri.path), fmt::format("holds {}", loss),
                      "use --force to destroy it");
   }
-  PrintWarning(fmt::format("{}: this destroys {}", uri.path, loss));
+  PrintWarning(fmt::format("{}: this destroys {}", Escaped(uri.path), loss));
   if (arguments.yes) return {};
   if (!StdinIsTerminal()) {
-    return Explained(ErrorCode::kNotPermitted, uri.path,
+    return Explained(ErrorCode::kNotPermitted, Escaped(uri.path),
                      "nobody was asked whether that may be destroyed", "add --yes if it may");
   }
   if (AskYesNo("Destroy it?")) return {};
-  return Explained(ErrorCode::kNotPermitted, uri.path, "left as it was");
+  return Explained(ErrorCode::kNotPermitted, Escaped(uri.path), "left as it was");
 }
 
 // Opens the store for a format, after what was there has been given up.
@@ -123,7 +123,7 @@ Status Format(const FormatArguments& arguments, const Uri& uri, const fs::Format
   }
   if (Status status = fs::Format(store->store(), SystemClock(), options); !status) {
     store->Discard();
-    return ExplainedAs(uri.path, std::move(status).error());
+    return ExplainedAs(Escaped(uri.path), std::move(status).error());
   }
   const auto file_system = TRY(OpenUnmounted(*store, uri, /*read_only=*/true));
   const fs::FileSystemInfo info = TRY(file_system->Info());
@@ -147,7 +147,7 @@ int RunFormat(const FormatArguments& arguments) {
     return kExitUsage;
   }
   if (Status status = Format(arguments, *uri, *options); !status) {
-    PrintError(ExplainedAs(uri->path, std::move(status).error()));
+    PrintError(ExplainedAs(Escaped(uri->path), std::move(status).error()));
     return kExitFailed;
   }
   return kExitDone;

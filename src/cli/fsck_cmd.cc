@@ -42,16 +42,16 @@ Result<Json> CheckStore(ClaimedStore& store, const Uri& uri, bool repair) {
   Result<fs::CheckReport> report = fs::Check(store.store(), SystemClock(), options);
   if (report) return CheckReportToJson(*report);
   if (report.error().code() == ErrorCode::kNotFound) {
-    return Explained(ErrorCode::kNotFound, uri.path, "the store is not formatted",
+    return Explained(ErrorCode::kNotFound, Escaped(uri.path), "the store is not formatted",
                      fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
   }
   if (report.error().code() == ErrorCode::kNotSupported) {
     return Explained(
-        ErrorCode::kNotSupported, uri.path,
+        ErrorCode::kNotSupported, Escaped(uri.path),
         fmt::format("written by a newer version ({})", Escaped(report.error().detail())),
         "use that version or a later one");
   }
-  return ExplainedAs(uri.path, std::move(report).error());
+  return ExplainedAs(Escaped(uri.path), std::move(report).error());
 }
 
 // The store is the check's alone while `store` is held.

@@ -118,7 +118,8 @@ class MountProcess {
     }
     const bool recovering = store->owner().predecessor_died();
     if (recovering) {
-      LogWarning("{}: the last process that had the store died; recovering", request_.uri.path);
+      LogWarning("{}: the last process that had the store died; recovering",
+                 Escaped(request_.uri.path));
     }
     const std::string socket = ControlSocketPath(::getpid(), store->directory());
     auto mount = TRY(
@@ -128,7 +129,7 @@ class MountProcess {
       mount_ = std::move(mount);
       if (stop_requested_) mount_->Stop();
     }
-    if (recovering) LogInfo("{}: recovered", request_.uri.path);
+    if (recovering) LogInfo("{}: recovered", Escaped(request_.uri.path));
     TRY(StartMetrics());
     StartControlSocket(socket, std::move(record));
     return {};
@@ -147,7 +148,7 @@ class MountProcess {
     LogInfo("{} stopped after {:.0f} s{}", request_.uri.ToString(), seconds,
             served.ok() && closed.ok() ? "" : ", with errors");
     if (!served) return ExplainedAs(request_.mount_point, std::move(served).error());
-    if (!closed) return ExplainedAs(request_.uri.path, std::move(closed).error());
+    if (!closed) return ExplainedAs(Escaped(request_.uri.path), std::move(closed).error());
     return {};
   }
 

@@ -78,7 +78,8 @@ Error ExplainedAs(std::string_view what, Error error, std::string_view way_out) 
   if (IsExplained(error)) return error;
   std::string why = std::string(error.detail());
   if (why.empty()) why = std::generic_category().message(error.ToErrno());
-  return Explained(error.code(), what, fmt::format("{}: {}", error.context(), why), way_out);
+  return Explained(error.code(), what, fmt::format("{}: {}", error.context(), Escaped(why)),
+                   way_out);
 }
 
 std::string ErrorText(const Error& error) {
@@ -122,10 +123,13 @@ std::string ShellQuoted(std::string_view word) {
   if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos) {
     return std::string(word);
   }
-  std::string quoted = "'";
-  for (char c : word) {
+  const std::string escaped = Escaped(word);
+  const bool harmless = escaped == word;
+  // The shell's $'...' understands what Escaped writes.
+  std::string quoted = harmless ? "'" : "$'";
+  for (char c : escaped) {
     if (c == '\'') {
-      quoted += "'\\''";
+      quoted += harmless ? "'\\''" : "\\'";
     } else {
       quoted.push_back(c);
     }

@@ -33,7 +33,7 @@ std::string ErrorText(const Error& error);
 // Control characters, backslashes and bytes that are not UTF-8 as \xNN and the like, so that a
 // hostile name can neither forge a line nor drive a terminal.
 std::string Escaped(std::string_view text);
-// `word` for a shell, quoted only where it needs to be.
+// `word` for a shell (bash), quoted only where it needs to be; harmless to print, as Escaped.
 std::string ShellQuoted(std::string_view word);
 
 // The one document of --json, on stdout. False, after an error message, if it could not be written.

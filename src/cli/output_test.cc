@@ -50,6 +50,7 @@ TEST(ShellQuotedTest, QuotesWhereNeeded) {
   EXPECT_EQ(ShellQuoted("a b"), "'a b'");
   EXPECT_EQ(ShellQuoted("it's"), "'it'\\''s'");
   EXPECT_EQ(ShellQuoted(""), "''");
+  EXPECT_EQ(ShellQuoted("a\x1b'\\"), "$'a\\x1b\\'\\\\'");
 }
 
 TEST(TableTest, AlignsItsColumns) {

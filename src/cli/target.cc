@@ -50,7 +50,7 @@ Result<Json> AskTarget(const Target& target, const Json& request,
   const OwnerRecord& owner = *target.mounted_by;
   if (answer.error().code() == ErrorCode::kUnavailable) {
     return Explained(
-        ErrorCode::kUnavailable, target.uri.path,
+        ErrorCode::kUnavailable, Escaped(target.uri.path),
         fmt::format("pid {}, which has it mounted at {}, does not answer: {}", owner.pid,
                     Escaped(owner.mount_point), Escaped(answer.error().detail())),
         "if it is being unmounted, try again");

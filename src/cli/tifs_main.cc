@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/log.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
 #include "cli/nearest_match.h"
@@ -103,6 +104,9 @@ int RunCommandLine(const std::vector<std::string>& arguments) {
 int Run(int argc, char** argv) {
   // A reader that goes away is seen by the write that fails.
   std::signal(SIGPIPE, SIG_IGN);
+  // What a command has to say it says as a command; only a mount keeps a log, which it opens
+  // itself.
+  (void)OpenLog({.level = LogLevel::kError});
   const std::string name =
       argc > 0 ? std::filesystem::path(argv[0]).filename().string() : std::string("tifs");
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);

@@ -41,7 +41,7 @@ std::string PercentEncode(std::string_view path) {
   std::string encoded;
   for (char c : path) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte <= ' ' || byte == 0x7f ||
+    if (byte <= ' ' || byte >= 0x7f ||
         std::string_view("%?#,\\\"'").find(c) != std::string_view::npos) {
       encoded += fmt::format("%{:02X}", byte);
     } else {

@@ -15,7 +15,8 @@ struct Uri {
   std::string path;       // decoded; absolute, without `.`, `..`, doubled or trailing slashes
   std::string query;      // after `?`, as written
 
-  // The canonical text: what mount tables show. Free of commas, spaces and control characters.
+  // The canonical text: what mount tables show. ASCII without commas,
+  // spaces and control characters.
   std::string ToString() const;
 };
 
