@@ -218,6 +218,7 @@ class ReadOnlyTest(PosixCase):
         os.setxattr(os.path.join(mounted.path, "f"), "user.k", b"v")
         os.mkdir(os.path.join(mounted.path, "d"))
         os.mkfifo(os.path.join(mounted.path, "fifo"))
+        os.mknod(os.path.join(mounted.path, "null"), stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
     def assert_read_only(self, mounted):
         for name, change in self.changes(mounted.path).items():
@@ -233,21 +234,24 @@ class ReadOnlyTest(PosixCase):
         self.assertFalse(os.access(os.path.join(root, "f"), os.W_OK))
         program = os.path.join(root, "program")
         self.assertEqual(os.spawnv(os.P_WAIT, program, [program]), 5)
-        # Fifos carry data without changing the file system.
+        # Fifos and devices (xfstests 306) carry data without changing the file system.
         fifo = os.open(os.path.join(root, "fifo"), os.O_RDWR)
         os.write(fifo, b"x")
         self.assertEqual(os.read(fifo, 1), b"x")
         os.close(fifo)
+        null = os.open(os.path.join(root, "null"), os.O_RDWR)
+        self.assertEqual(os.write(null, b"x"), 1)
+        os.close(null)
 
     def test_a_read_only_mount_refuses_every_change(self):
         mounted = self.new_mount(options=["relatime"])
         self.populate(mounted)
         os.utime(os.path.join(mounted.path, "f"), ns=(10**18, 10**18))
-        mounted.remount_fresh(["ro"])
+        mounted.remount_fresh(["ro", "dev"])
         self.assert_read_only(mounted)
         self.assertEqual(os.stat(os.path.join(mounted.path, "f")).st_atime_ns, 10**18)
         mounted.remount_fresh([])
-        self.assertEqual(sorted(names_in(mounted.path)), [b"d", b"f", b"fifo", b"program"])
+        self.assertEqual(sorted(names_in(mounted.path)), [b"d", b"f", b"fifo", b"null", b"program"])
         self.write_file(os.path.join(mounted.path, "f"), b"writable again")
 
     def remount(self, mounted, how, expect_success=True):

@@ -57,6 +57,9 @@ PACKAGE_FILES = {
 PROJECT_TEST = re.compile(r"^(tifs_base|tifs_kv|tifs_kv_rocks|kv_conformance)_test: CXX_EXEC")
 
 
+CHECKOUT_REST = re.compile(r"^(\.git|build.*|tifs-data|mnt)$")
+
+
 def write_files(root, files):
     for name, content in files.items():
         path = os.path.join(root, name)
@@ -123,7 +126,12 @@ def project_build(place, source):
     for program, package in (("cmake", None), ("ninja", "ninja-build"), ("g++", None)):
         place.need(program, package)
     copy, build = place.on_mount("source"), place.on_mount("build")
-    skipped = shutil.ignore_patterns(".git", "build*", "tifs-data", "mnt", "__pycache__", "target")
+
+    def skipped(directory, names):
+        # What a checkout collects beside its sources; ./mnt may even be a mount.
+        at_top = os.path.samefile(directory, source)
+        return [name for name in names if at_top and CHECKOUT_REST.match(name)]
+
     shutil.copytree(source, copy, symlinks=True, ignore=skipped)
     # The compiler's cache, if any, sees paths below the copy as relative, so later runs hit it.
     settings = {
