@@ -1,0 +1,208 @@
+#include "fs/data/extent_blocks.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "fs/data/mem_extent_device.h"
+#include "fs/file_system.h"
+#include "fs/fs_check.h"
+#include "kv/mem_kv.h"
+
+namespace tifs::fs {
+namespace {
+
+constexpr uint32_t kBlock = 4096;
+
+class ExtentBlocksTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(Format(store_, clock_, {.block_size_bytes = kBlock, .extents = true}).ok());
+    Mount();
+  }
+
+  void Mount() {
+    fs_.reset();
+    auto opened = FileSystem::Open(
+        store_, clock_, {.background_thread = false},
+        std::make_unique<ExtentBlocks>(std::make_unique<BorrowedExtentDevice>(device_), clock_));
+    ASSERT_TRUE(opened.ok()) << opened.error().ToString();
+    fs_ = *std::move(opened);
+  }
+
+  InodeNumber Create(std::string_view name) {
+    const auto created = fs_->Create(context_, kRootInode, name, 0644, {});
+    EXPECT_TRUE(created.ok());
+    const InodeNumber inode = created->entry.attributes.inode;
+    EXPECT_TRUE(fs_->Release(inode, created->file.handle).ok());
+    return inode;
+  }
+  void Write(InodeNumber inode, uint64_t offset, std::string_view data) {
+    auto written = fs_->Write(context_, inode, {}, offset, data, {});
+    ASSERT_TRUE(written.ok()) << written.error().ToString();
+  }
+  std::string Read(InodeNumber inode, uint64_t offset, size_t size) {
+    std::string bytes(size, 'x');
+    auto read = fs_->Read(context_, inode, {}, offset, bytes);
+    EXPECT_TRUE(read.ok()) << read.error().ToString();
+    bytes.resize(*read);
+    return bytes;
+  }
+  void Truncate(InodeNumber inode, uint64_t size) {
+    AttributeChanges changes;
+    changes.size_bytes = size;
+    ASSERT_TRUE(fs_->SetAttributes(context_, inode, changes).ok());
+  }
+  void RunBackground() {
+    for (;;) {
+      auto more = fs_->RunBackgroundStep();
+      ASSERT_TRUE(more.ok());
+      if (!*more) return;
+    }
+  }
+  void ExpectClean() {
+    const auto report = Check(store_, clock_, {});
+    EXPECT_EQ(report->finding_count, 0u) << report->findings.front().what;
+  }
+
+  kv::MemKv store_;
+  MemExtentDevice device_;
+  ManualClock clock_;
+  const OpContext context_;
+  std::unique_ptr<FileSystem> fs_;
+};
+
+TEST_F(ExtentBlocksTest, KeepsLargeDataOutsideTheStore) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(10 * kBlock, 'a') + "tail");
+  EXPECT_EQ(device_.bytes().size(), 10 * kBlock + 4);
+  Mount();
+  EXPECT_EQ(Read(inode, 0, 20 * kBlock), std::string(10 * kBlock, 'a') + "tail");
+  EXPECT_EQ(fs_->GetAttributes(context_, inode)->attributes.allocated_bytes, 11 * kBlock);
+  ExpectClean();
+}
+
+TEST_F(ExtentBlocksTest, OverwritesInPlaceAndFillsGapsWithZeros) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(5000, 'a'));
+  const size_t size = device_.bytes().size();
+  Write(inode, 100, "bcd");
+  EXPECT_EQ(device_.bytes().size(), size);
+  Write(inode, 6000, "z");
+  EXPECT_EQ(Read(inode, 0, 7000), std::string(100, 'a') + "bcd" + std::string(4897, 'a') +
+                                      std::string(1000, '\0') + "z");
+  ExpectClean();
+}
+
+TEST_F(ExtentBlocksTest, CutBytesDoNotReappearWhenTheFileGrows) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(3 * kBlock, 'a'));
+  Truncate(inode, kBlock + 10);
+  Truncate(inode, 3 * kBlock);
+  EXPECT_EQ(Read(inode, 0, 4 * kBlock),
+            std::string(kBlock + 10, 'a') + std::string(2 * kBlock - 10, '\0'));
+  Write(inode, kBlock + 100, "b");
+  EXPECT_EQ(Read(inode, kBlock + 10, 91), std::string(90, '\0') + "b");
+  ExpectClean();
+}
+
+TEST_F(ExtentBlocksTest, ReleasedSlotsAreUsedAgainOnlyOnceDiscarded) {
+  const InodeNumber old_inode = Create("old");
+  Write(old_inode, 0, std::string(8 * kBlock, 'o'));
+  ASSERT_TRUE(fs_->Unlink(context_, kRootInode, "old").ok());
+  const InodeNumber next = Create("next");
+  Write(next, 0, std::string(2 * kBlock, 'n'));
+  EXPECT_EQ(device_.bytes().size(), 10 * kBlock) << "a released slot was used before its time";
+  Mount();
+  EXPECT_TRUE(device_.bytes().substr(0, 8 * kBlock) == std::string(8 * kBlock, '\0'));
+  const InodeNumber last = Create("last");
+  Write(last, kBlock + 1, "x");
+  EXPECT_LE(device_.bytes().size(), 10 * kBlock);
+  EXPECT_TRUE(Read(last, 0, 2 * kBlock) == std::string(kBlock + 1, '\0') + "x");
+  ExpectClean();
+}
+
+TEST_F(ExtentBlocksTest, WhatACrashLeftUnnamedIsDiscardedAtTheNextStart) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  ASSERT_TRUE(device_.Write(5 * kBlock, "left by a transaction that never committed").ok());
+  Mount();
+  EXPECT_EQ(device_.bytes().size(), 2 * kBlock);
+}
+
+TEST_F(ExtentBlocksTest, MovingInlineDataSyncsItFirst) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, "in line");
+  const uint64_t syncs = device_.syncs();
+  Write(inode, kBlock, "beyond");
+  EXPECT_EQ(device_.syncs(), syncs + 1);
+  EXPECT_EQ(Read(inode, 0, 7), "in line");
+}
+
+TEST_F(ExtentBlocksTest, FsyncSyncsDataOnceAndOnlyIfThereIsSome) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  const uint64_t syncs = device_.syncs();
+  ASSERT_TRUE(fs_->Fsync(context_, inode, false).ok());
+  EXPECT_EQ(device_.syncs(), syncs + 1);
+  ASSERT_TRUE(fs_->Fsync(context_, inode, false).ok());
+  EXPECT_EQ(device_.syncs(), syncs + 1);
+}
+
+TEST_F(ExtentBlocksTest, AFailedSyncIsNeverRetriedIntoSuccess) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  device_.set_failing(true);
+  EXPECT_FALSE(fs_->Fsync(context_, inode, false).ok());
+  device_.set_failing(false);
+  EXPECT_FALSE(fs_->Fsync(context_, inode, false).ok());
+  EXPECT_EQ(fs_->Write(context_, inode, {}, 0, std::string(kBlock, 'b'), {}).error().code(),
+            ErrorCode::kReadOnly);
+}
+
+TEST_F(ExtentBlocksTest, AFullDiskBelowIsAnErrorThatPasses) {
+  const InodeNumber inode = Create("a");
+  device_.set_full(true);
+  EXPECT_EQ(fs_->Write(context_, inode, {}, 0, std::string(2 * kBlock, 'a'), {}).error().code(),
+            ErrorCode::kNoSpace);
+  EXPECT_EQ(fs_->GetAttributes(context_, inode)->attributes.size_bytes, 0u);
+  device_.set_full(false);
+  Write(inode, 0, std::string(2 * kBlock, 'b'));
+  EXPECT_EQ(Read(inode, 0, 2 * kBlock), std::string(2 * kBlock, 'b'));
+  ExpectClean();
+}
+
+TEST_F(ExtentBlocksTest, ManyClearedBlocksStayHolesAndReturn) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(600 * kBlock, 'a'));
+  ASSERT_TRUE(fs_->Allocate(context_, inode, {}, {.punch_hole = true}, kBlock, 500 * kBlock).ok());
+  EXPECT_EQ(Read(inode, kBlock, kBlock), std::string(kBlock, '\0'));
+  Write(inode, 100 * kBlock, "live");
+  RunBackground();
+  EXPECT_EQ(Read(inode, 100 * kBlock, 5), std::string("live\0", 5));
+  EXPECT_EQ(fs_->GetAttributes(context_, inode)->attributes.allocated_bytes, 101 * kBlock);
+  ExpectClean();
+}
+
+TEST(SlotAllocatorTest, HandsOutRunsAndTakesThemBackInOrder) {
+  SlotAllocator slots;
+  EXPECT_EQ(slots.Take(4).count, 4u);
+  const SlotRun second = slots.Take(2);
+  EXPECT_EQ(second.first, 4u);
+  slots.Release({1, 2});
+  EXPECT_TRUE(slots.TakeDurable().empty()) << "its release is not durable";
+  const uint64_t mark = slots.BeginSync();
+  slots.Release({3});
+  slots.RecordsDurable(mark);
+  const std::vector<SlotRun> runs = slots.TakeDurable();
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].first, 1u);
+  EXPECT_EQ(runs[0].count, 2u);
+  EXPECT_EQ(slots.Take(1).first, 6u);
+  slots.Free(runs);
+  EXPECT_EQ(slots.Take(8).first, 1u);
+  EXPECT_TRUE(slots.HasReleased());
+}
+
+}  // namespace
+}  // namespace tifs::fs
