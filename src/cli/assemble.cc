@@ -338,7 +338,8 @@ Error ExplainMountError(const Error& error, const std::string& mount_point) {
 fs::FileSystemOptions FileSystemOptionsOf(const MountOptions& options) {
   fs::FileSystemOptions result;
   result.cache_mode = fs::CacheMode::kExclusive;
-  result.read_only = options.read_only;
+  // The store itself can be written, so that `remount,rw` can do its work.
+  result.read_only = false;
   result.sync = options.sync;
   result.subdirectory = options.subdirectory;
   result.check_permissions = false;  // default_permissions: the kernel does
@@ -403,6 +404,11 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
                                                            const MountOptions& options) {
   TRY(store->Open(ClaimedStore::Mode::kWrite, options.memory_bytes));
   auto file_system = TRY(OpenFileSystem(*store, uri, FileSystemOptionsOf(options)));
+  if (options.read_only) {
+    if (Status status = file_system->SetReadOnly(true); !status) {
+      return ExplainedAs(Escaped(uri.path), std::move(status).error());
+    }
+  }
   fuse::RouteLibfuseLog();
   auto server = fuse::Server::Mount(*file_system, ServerOptionsOf(options, uri, mount_point));
   if (!server) return ExplainMountError(server.error(), mount_point);

@@ -177,6 +177,11 @@ constexpr OptionRule kRules[] = {
     {"nostrictatime", Takes::kNothing, Ignore},
     {"nolazytime", Takes::kNothing, Ignore},
     {"default_permissions", Takes::kNothing, Ignore},
+    // What the kernel shows of a mount, which mount(8) hands back at a remount.
+    {"user_id", Takes::kValue, Ignore},
+    {"group_id", Takes::kValue, Ignore},
+    {"max_read", Takes::kValue, Ignore},
+    {"blksize", Takes::kValue, Ignore},
     {"silent", Takes::kNothing, Ignore},
     {"loud", Takes::kNothing, Ignore},
 };

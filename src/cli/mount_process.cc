@@ -215,7 +215,9 @@ int RunMountProcess(const MountRequest& request, std::optional<Detachment> detac
     return code_if_failed;
   };
   if (Status status = OpenMountLog(request.options, detachment.has_value()); !status) {
-    return fail(status.error());
+    PrintError(status.error());
+    if (detachment) detachment->Fail(code_if_failed);
+    return code_if_failed;
   }
   MountProcess process(request);
   SignalThread signals;

@@ -124,7 +124,6 @@ class MountCase(CliCase):
         self.ok("mount", uri or self.uri, mnt or self.mnt, *arguments)
         self.assertIsNotNone(mount_entry(mnt or self.mnt), "mount returned before it mounted")
         pid = self.pid_of_mount(mnt or self.mnt)
-        self.bed.guard("pid", pid)
         return pid
 
     def umount(self, mnt=None):
@@ -135,7 +134,6 @@ class MountCase(CliCase):
         process = subprocess.Popen([self.tifs, "mount", self.uri, self.mnt, "--foreground", *arguments],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=log or subprocess.DEVNULL, cwd="/", **more)
-        self.bed.guard("pid", process.pid)
         self.addCleanup(self.end, process)
         self.assertTrue(wait_until(lambda: mount_entry(self.mnt) or process.poll() is not None, DEADLINE_S))
         self.assertIsNone(process.poll(), "the mount ended")
