@@ -39,7 +39,7 @@ Status WriteBuffer::Write(std::string_view key, std::string_view value, bool del
   bytes_ -= entry.value.size();
   if (value.size() <= entry.capacity) {
     char* place = const_cast<char*>(entry.value.data());
-    std::memmove(place, value.data(), value.size());
+    if (!value.empty()) std::memmove(place, value.data(), value.size());
     entry.value = {place, value.size()};
   } else {
     entry.value = {CopyBytes(arena_, value), value.size()};
