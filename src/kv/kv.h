@@ -12,8 +12,8 @@
 
 #include "base/result.h"
 
-// The transactional key-value store that a file system is kept in. Keys and values are byte strings;
-// keys sort as unsigned bytes. Implementations: `mem` (tests), `rocks` (embedded), `tikv`.
+// The transactional key-value store that a file system is kept in. Keys and values are byte
+// strings; keys sort as unsigned bytes. Implementations: `mem` (tests), `rocks` (embedded), `tikv`.
 namespace tifs::kv {
 
 // Part of the contract: a call beyond them answers kTooLarge and leaves the transaction as it was.
@@ -60,8 +60,8 @@ class Value {
   std::unique_ptr<Owner> owner_;
 };
 
-// Keys k with begin <= k < end; an empty `end` has no upper bound. Valid as long as the bytes that it
-// views.
+// Keys k with begin <= k < end; an empty `end` has no upper bound. Valid as long as the bytes that
+// it views.
 struct KeyRange {
   std::string_view begin;
   std::string_view end;
@@ -79,9 +79,9 @@ using Timestamp = uint64_t;
 //   - All reads see one snapshot, which holds every transaction whose Commit returned before Begin,
 //     with this transaction's own writes over it.
 //   - Commit fails with kConflict, and nothing is changed, if another transaction committed a write
-//     (not a lock) to any key that this one wrote or locked, after this one's snapshot; and likewise
-//     if it committed a lock of a key that this one wrote. So two transactions that each lock or
-//     write a key of which one writes it never both commit on overlapping snapshots.
+//     (not a lock) to any key that this one wrote or locked, after this one's snapshot; and
+//     likewise if it committed a lock of a key that this one wrote. So two transactions that each
+//     lock or write a key of which one writes it never both commit on overlapping snapshots.
 //   - Reads alone conflict with nothing.
 // Used by one thread at a time. Destroying one that was not committed abandons it.
 class Transaction {
@@ -93,8 +93,9 @@ class Transaction {
   // One answer per key, in the order of `keys`.
   virtual Result<std::vector<std::optional<Value>>> BatchGet(
       std::span<const std::string_view> keys) = 0;
-  // Visits at most `limit` keys (0: no limit) of the range, ascending or descending. The visitor may
-  // read and write through this transaction; writes made during the scan may or may not be visited.
+  // Visits at most `limit` keys (0: no limit) of the range, ascending or descending. The visitor
+  // may read and write through this transaction; writes made during the scan may or may not be
+  // visited.
   virtual Status Scan(const KeyRange& range, size_t limit, Direction direction,
                       const ScanVisitor& visitor) = 0;
 
@@ -104,8 +105,8 @@ class Transaction {
   // Makes Commit conflict as if the key were written, without changing it.
   virtual Status Lock(std::string_view key) = 0;
 
-  // Atomically applies all that was put and deleted; visible to every Begin after it returns. Durable
-  // after the store's next Sync, or at once where the store says so. Called once, last.
+  // Atomically applies all that was put and deleted; visible to every Begin after it returns.
+  // Durable after the store's next Sync, or at once where the store says so. Called once, last.
   // Errors: kConflict, kUnavailable, kIo (nothing happened); kUndetermined (ask DetermineCommit);
   // kReadOnly (the store has latched).
   virtual Status Commit() = 0;
@@ -129,8 +130,8 @@ class Store {
   virtual ~Store() = default;
 
   virtual Result<std::unique_ptr<Transaction>> Begin() = 0;
-  // The newest committed value of one key; linearizable for that key alone. Several such answers are
-  // no snapshot, and none may feed a transaction.
+  // The newest committed value of one key; linearizable for that key alone. Several such answers
+  // are no snapshot, and none may feed a transaction.
   virtual Result<std::optional<Value>> GetLatest(std::string_view key) = 0;
   // Returns once every transaction whose Commit returned before the call is durable.
   // Concurrent callers share the work. Errors: kIo (the store latches read-only).

@@ -1,6 +1,5 @@
 #include "kv/mem_kv.h"
 
-
 #include "base/check.h"
 
 namespace tifs::kv {

@@ -5,8 +5,8 @@
 namespace tifs::kv {
 namespace {
 
-// Exponential from the initial to the largest, each wait uniform in its upper half, so that those who
-// conflicted do not meet again.
+// Exponential from the initial to the largest, each wait uniform in its upper half, so that those
+// who conflicted do not meet again.
 class Backoff {
  public:
   Backoff(const RetryOptions& options, uint64_t seed)
@@ -46,14 +46,9 @@ Status TransactionRunner::RetryLoop(const std::function<Status()>& attempt) {
     if (status) return status;
     switch (status.error().retry_class()) {
       case RetryClass::kNever:
-      case RetryClass::kUndetermined:
-        return status;
-      case RetryClass::kConflict:
-        metrics_.conflicts.Add();
-        break;
-      case RetryClass::kUnavailable:
-        metrics_.unavailable.Add();
-        break;
+      case RetryClass::kUndetermined: return status;
+      case RetryClass::kConflict: metrics_.conflicts.Add(); break;
+      case RetryClass::kUnavailable: metrics_.unavailable.Add(); break;
     }
     if (!backoff) {
       backoff.emplace(options_, seed_.fetch_add(1, std::memory_order_relaxed));
@@ -91,7 +86,8 @@ Status TransactionRunner::AwaitOutcome(Transaction& transaction) {
     if (happened.error().retry_class() != RetryClass::kUnavailable) {
       return std::move(happened).error();
     }
-    // The deadline does not end this wait: an outcome that is not known must not be reported as one.
+    // The deadline does not end this wait: an outcome that is not known must not be reported as
+    // one.
     clock_.SleepFor(backoff.Next());
   }
 }

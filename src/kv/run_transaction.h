@@ -35,7 +35,8 @@ struct TransactionMetrics {
 // Runs transactions until they have an outcome: the only retry loop of the product.
 //   kConflict      reruns the body at a new snapshot after a capped, jittered back-off.
 //   kUnavailable   the same.
-//   kUndetermined  asks the store about that very transaction until it knows, then returns success or
+//   kUndetermined  asks the store about that very transaction until it knows, then returns success
+//   or
 //                  reruns; never reruns blindly.
 // Safe for use by several threads.
 class TransactionRunner {
@@ -43,9 +44,9 @@ class TransactionRunner {
   TransactionRunner(Store& store, Clock& clock, RetryOptions options = {})
       : store_(store), clock_(clock), options_(options), seed_(RandomSeed()) {}
 
-  // Runs `body(Transaction&) -> Result<T>` and commits. The body may run several times and must have
-  // no effect but through the transaction (or undo it at its start). An error of the body that is
-  // not retried abandons the transaction and is returned.
+  // Runs `body(Transaction&) -> Result<T>` and commits. The body may run several times and must
+  // have no effect but through the transaction (or undo it at its start). An error of the body that
+  // is not retried abandons the transaction and is returned.
   template <typename Body>
   std::invoke_result_t<Body&, Transaction&> Run(Body&& body) {
     using R = std::invoke_result_t<Body&, Transaction&>;

@@ -18,8 +18,8 @@ class WriteBuffer {
  public:
   struct Entry {
     std::string_view value;
-    size_t capacity = 0;  // bytes behind value.data(), so that an overwrite may reuse them
-    bool written = false;   // put or deleted; else only locked
+    size_t capacity = 0;   // bytes behind value.data(), so that an overwrite may reuse them
+    bool written = false;  // put or deleted; else only locked
     bool deleted = false;
     bool locked = false;
   };
@@ -43,8 +43,8 @@ class WriteBuffer {
 
   // The write of this key, or null; a key that is only locked has none.
   const Entry* FindWrite(std::string_view key) const;
-  // The first write beyond `last` in the direction (or within the range at all, if there is no `last`)
-  // that the range contains; end() if there is none.
+  // The first write beyond `last` in the direction (or within the range at all, if there is no
+  // `last`) that the range contains; end() if there is none.
   Entries::const_iterator NextWrite(const KeyRange& range, Direction direction,
                                     std::optional<std::string_view> last) const;
   Entries::const_iterator end() const { return entries_.end(); }

@@ -163,6 +163,8 @@ Result<std::unique_ptr<PowerCutDisk::File>> PowerCutDisk::Open(const std::string
       if (!alive) return PowerIsOff();
     }
   }
+  node->unwritten_reads_zeros |= mode.unwritten_reads_zeros;
+  node->in_order |= mode.in_order;
   return std::unique_ptr<File>(new File(*this, std::move(node), path, generation_));
 }
 
@@ -355,11 +357,11 @@ void PowerCutDisk::SurviveDirectories(Random& random) {
 
 // Of a file's unsynced writes: none, all, a prefix with its last one torn, or sectors at random.
 void PowerCutDisk::SurviveFile(Node& file, Random& random) {
-  const uint64_t manner = random.Below(5);
+  const uint64_t manner = random.Below(file.in_order ? 3 : 5);
   size_t count = manner == 0 ? 0 : file.pending.size();
   if (manner == 2) count = random.Below(file.pending.size() + 1);
   const bool by_sectors = manner >= 3;
-  const bool with_garbage = manner == 4;
+  const bool with_garbage = manner == 4 && !file.unwritten_reads_zeros;
   for (size_t i = 0; i < count; ++i) {
     const PendingWrite& write = file.pending[i];
     const bool is_torn = manner == 2 && i + 1 == count;
@@ -396,6 +398,8 @@ std::shared_ptr<PowerCutDisk::Node> PowerCutDisk::Rebuild(
   if (copy) return copy;
   copy = std::make_shared<Node>();
   copy->is_directory = node.is_directory;
+  copy->unwritten_reads_zeros = node.unwritten_reads_zeros;
+  copy->in_order = node.in_order;
   if (!node.is_directory) {
     copy->durable = node.durable;
     copy->pending = node.pending;

@@ -62,6 +62,13 @@ class PowerCutDisk {
     bool create = false;
     bool exclusive = false;  // with create: kExists if it is there
     bool truncate = false;
+    // What a lost write leaves in a part of the file that was never written: zeros, as journalled
+    // file systems promise, not what lay there on the disk before. Stays with the file.
+    bool unwritten_reads_zeros = false;
+    // Of the unsynced writes a prefix survives, the last one perhaps in part: as appends do on a file
+    // system that writes data before the length that covers it (ext4 data=ordered, XFS, btrfs). Stays
+    // with the file.
+    bool in_order = false;
   };
 
   PowerCutDisk();
@@ -103,6 +110,8 @@ class PowerCutDisk {
   };
   struct Node {
     bool is_directory = false;
+    bool unwritten_reads_zeros = false;
+    bool in_order = false;
     // Files: as reads see it; as of the last sync; what happened since, in order.
     std::string content;
     std::string durable;

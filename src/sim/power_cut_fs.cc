@@ -21,12 +21,9 @@ IOStatus ToIOStatus(const Result<T>& result) {
   if (result) return IOStatus::OK();
   const Error& error = result.error();
   switch (error.code()) {
-    case ErrorCode::kNotFound:
-      return IOStatus::PathNotFound(error.ToString());
-    case ErrorCode::kBusy:
-      return IOStatus::Busy(error.ToString());
-    default:
-      return IOStatus::IOError(error.ToString());
+    case ErrorCode::kNotFound: return IOStatus::PathNotFound(error.ToString());
+    case ErrorCode::kBusy: return IOStatus::Busy(error.ToString());
+    default: return IOStatus::IOError(error.ToString());
   }
 }
 
@@ -179,7 +176,10 @@ IOStatus PowerCutFs::NewRandomAccessFile(const std::string& path, const FileOpti
 IOStatus PowerCutFs::NewWritableFile(const std::string& path, const FileOptions&,
                                      std::unique_ptr<rocksdb::FSWritableFile>* result,
                                      IODebugContext*) {
-  return OpenAs<WritableFile>(disk_, path, {.create = true, .truncate = true}, result);
+  // RocksDB reads a MANIFEST with a hole before its unsynced end as corrupt, so it relies on this.
+  const bool is_manifest = path.find("/MANIFEST-") != path.npos;
+  return OpenAs<WritableFile>(disk_, path,
+                              {.create = true, .truncate = true, .in_order = is_manifest}, result);
 }
 
 IOStatus PowerCutFs::ReopenWritableFile(const std::string& path, const FileOptions&,
@@ -204,8 +204,7 @@ IOStatus PowerCutFs::NewRandomRWFile(const std::string& path, const FileOptions&
 }
 
 IOStatus PowerCutFs::NewDirectory(const std::string& path, const IOOptions&,
-                                  std::unique_ptr<rocksdb::FSDirectory>* result,
-                                  IODebugContext*) {
+                                  std::unique_ptr<rocksdb::FSDirectory>* result, IODebugContext*) {
   const auto names = disk_.List(path);
   if (!names) return ToIOStatus(names);
   *result = std::make_unique<Directory>(disk_, path);

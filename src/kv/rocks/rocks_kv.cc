@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 #include <utility>
@@ -48,6 +49,19 @@ rocksdb::WriteBatch ToBatch(const WriteBuffer& buffer) {
   return batch;
 }
 
+// The name of the store is as durable as what is in it.
+Status MakeDirectory(rocksdb::Env& env, const std::string& path, bool is_local) {
+  if (!is_local) {
+    TRY(StatusFromRocks(env.CreateDirIfMissing(path), "make store directory"));
+  } else if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return ErrorFromErrno(errno, "make store directory", path);
+  }
+  const std::string parent = path.substr(0, std::max<size_t>(path.rfind('/'), 1));
+  std::unique_ptr<rocksdb::Directory> directory;
+  TRY(StatusFromRocks(env.NewDirectory(parent, &directory), "open the store's parent"));
+  return StatusFromRocks(directory->Fsync(), "sync the store's parent");
+}
+
 }  // namespace
 
 RocksKv::RocksKv(const RocksOptions& options)
@@ -67,15 +81,15 @@ Result<std::unique_ptr<RocksKv>> RocksKv::Open(const RocksOptions& options) {
 Status RocksKv::OpenDb() {
   const bool is_local = !options_.file_system;
   env_ = rocksdb::NewCompositeEnv(std::make_shared<WalFileSystem>(
-      is_local ? rocksdb::FileSystem::Default() : options_.file_system, is_local));
+      is_local ? rocksdb::FileSystem::Default() : options_.file_system,
+      WalFileSystem::Features{.zeros_ahead = is_local || options_.file_system_is_posix,
+                              .private_files = is_local}));
 
   const rocksdb::Status exists = env_->FileExists(options_.path + "/CURRENT");
   if (!exists.ok() && !exists.IsNotFound()) return ErrorFromRocks(exists, "open store");
   if (exists.IsNotFound()) {
     if (!options_.create) return Error(ErrorCode::kNotFound, "open store", options_.path);
-    if (is_local && mkdir(options_.path.c_str(), 0700) != 0 && errno != EEXIST) {
-      return ErrorFromErrno(errno, "make store directory", options_.path);
-    }
+    TRY(MakeDirectory(*env_, options_.path, is_local));
   }
 
   rocksdb::Options options = TunedOptions(options_.memory_bytes);

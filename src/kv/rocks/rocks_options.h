@@ -30,6 +30,10 @@ struct RocksOptions {
   WalSyncOptions wal;
   // What the store's files lie on; the operating system's if null.
   std::shared_ptr<rocksdb::FileSystem> file_system;
+  // Of `file_system`: files opened for writing go on where they left off, as a descriptor does, and
+  // can be written elsewhere meanwhile. Then the log is extended ahead of its end (see
+  // WalFileSystem).
+  bool file_system_is_posix = false;
   Clock* clock = &SystemClock();
 
   Status Validate() const;

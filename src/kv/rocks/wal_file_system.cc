@@ -37,7 +37,8 @@ class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
       : FSWritableFileOwnerWrapper(std::move(file)),
         file_system_(file_system),
         path_(std::move(path)),
-        log_(std::make_shared<Log>()) {
+        log_(std::make_shared<Log>()),
+        extends_(file_system.features_.zeros_ahead) {
     MutexLock lock(log_->mutex);
     log_->writer = this;
     log_->previous = std::move(previous);
@@ -92,7 +93,7 @@ class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
   uint64_t end_ GUARDED_BY(mutex_) = 0;
   uint64_t synced_end_ GUARDED_BY(mutex_) = 0;
   uint64_t zeros_end_ GUARDED_BY(mutex_) = 0;
-  bool extends_ GUARDED_BY(mutex_) = true;
+  bool extends_ GUARDED_BY(mutex_);
   std::unique_ptr<rocksdb::FSRandomRWFile> zeros_ GUARDED_BY(mutex_);
 };
 
@@ -205,8 +206,14 @@ class WalFileSystem::LogReader : public rocksdb::FSSequentialFileOwnerWrapper {
 };
 
 IOStatus WalFileSystem::Restrict(IOStatus created, const std::string& path) const {
-  if (!created.ok() || !private_files_ || chmod(path.c_str(), 0600) == 0) return created;
+  if (!created.ok() || !features_.private_files || chmod(path.c_str(), 0600) == 0) return created;
   return IOStatus::IOError("chmod " + path, std::strerror(errno));
+}
+
+IOStatus WalFileSystem::SyncDirectory(const std::string& path) {
+  std::unique_ptr<rocksdb::FSDirectory> directory;
+  IOStatus status = target()->NewDirectory(path, IOOptions(), &directory, nullptr);
+  return status.ok() ? directory->Fsync(IOOptions(), nullptr) : status;
 }
 
 IOStatus WalFileSystem::SyncLogsBefore(Log& log, const std::string& directory) {
@@ -219,9 +226,7 @@ IOStatus WalFileSystem::SyncLogsBefore(Log& log, const std::string& directory) {
     if (log.previous->writer) status = log.previous->writer->SyncIfDirty();
     if (!status.ok()) return status;
   }
-  std::unique_ptr<rocksdb::FSDirectory> names;
-  status = target()->NewDirectory(directory, IOOptions(), &names, nullptr);
-  if (status.ok()) status = names->Fsync(IOOptions(), nullptr);
+  status = SyncDirectory(directory);
   if (status.ok()) log.previous.reset();
   return status;
 }
@@ -244,6 +249,15 @@ IOStatus WalFileSystem::NewSequentialFile(const std::string& path, const FileOpt
   IOStatus status = target()->NewSequentialFile(path, options, result, debug);
   if (status.ok() && IsLog(path)) *result = std::make_unique<LogReader>(std::move(*result));
   return status;
+}
+
+IOStatus WalFileSystem::RenameFile(const std::string& from, const std::string& to,
+                                   const IOOptions& options, IODebugContext* debug) {
+  if (to.ends_with("/CURRENT")) {
+    IOStatus status = SyncDirectory(DirectoryOf(to));
+    if (!status.ok()) return status;
+  }
+  return target()->RenameFile(from, to, options, debug);
 }
 
 IOStatus WalFileSystem::LockFile(const std::string& path, const IOOptions& options,

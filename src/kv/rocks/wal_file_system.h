@@ -10,20 +10,24 @@
 
 namespace tifs::kv {
 
-// The file system that RocksDB sees: the one below, with three differences for its write-ahead logs
-// (NUMBER.log), which RocksDB 7.8 leaves to be wished for.
+// The file system that RocksDB sees: the one below, and what RocksDB 7.8 leaves to be wished for.
+// For its write-ahead logs (NUMBER.log):
 //   Order    No byte of a log reaches the file system below before all of the log before it, and
 //   its
 //            name, is durable. So what survives a power cut is a prefix of the commits also where
 //            RocksDB had switched logs without syncing.
 //   Zeros    Each sync extends the log by zeros if fewer than kZerosAhead follow its end, so that
 //            most syncs overwrite blocks that are there already, and no file system journal has to
-//            commit a new length with them.
+//            commit a new length with them. Only where asked for: a writable file below must go on
+//            where it left off, not at the end of the file.
 //   End      A log that is read ends at the first header that is all zeros, be it those zeros or
 //            blocks that a power cut lost. RocksDB alone would pass over them and take what
 //            follows.
 // RocksDB's own recycling of logs is not used: in 7.8 it is allowed only together with a recovery
 // mode that skips over what is corrupt.
+//
+// CURRENT is replaced only when the names of all other files are durable: RocksDB relies on the
+// sync of a new MANIFEST to make its name durable too, which file systems need not do.
 //
 // With `private_files` each file is readable and writable by its owner alone (for the operating
 // system's own file system).
@@ -32,8 +36,13 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
   static constexpr uint64_t kZerosAhead = uint64_t{256} << 10;
   static constexpr uint64_t kZerosStep = uint64_t{1} << 20;
 
-  WalFileSystem(const std::shared_ptr<rocksdb::FileSystem>& base, bool private_files)
-      : FileSystemWrapper(base), private_files_(private_files) {}
+  struct Features {
+    bool zeros_ahead;
+    bool private_files;
+  };
+
+  WalFileSystem(const std::shared_ptr<rocksdb::FileSystem>& base, Features features)
+      : FileSystemWrapper(base), features_(features) {}
 
   const char* Name() const override { return "TifsWalFileSystem"; }
 
@@ -43,6 +52,9 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options,
                                       std::unique_ptr<rocksdb::FSSequentialFile>* result,
                                       rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
+                               const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus LockFile(const std::string& path, const rocksdb::IOOptions& options,
                              rocksdb::FileLock** lock, rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus NewLogger(const std::string& path, const rocksdb::IOOptions& options,
@@ -63,10 +75,11 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
   };
 
   rocksdb::IOStatus Restrict(rocksdb::IOStatus created, const std::string& path) const;
+  rocksdb::IOStatus SyncDirectory(const std::string& path);
   // Makes all logs before `log` durable, and their names.
   rocksdb::IOStatus SyncLogsBefore(Log& log, const std::string& directory);
 
-  const bool private_files_;
+  const Features features_;
   Mutex mutex_;
   std::shared_ptr<Log> newest_log_ GUARDED_BY(mutex_);
 };
