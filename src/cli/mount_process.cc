@@ -132,13 +132,13 @@ class MountProcess {
     if (recovering) LogInfo("{}: recovered", Escaped(request_.uri.path));
     TRY(StartMetrics());
     StartControlSocket(socket, std::move(record));
+    LogInfo("tifs {}: {} serves at {}{}", TIFS_VERSION, request_.uri.ToString(),
+            Escaped(request_.mount_point), request_.options.read_only ? ", read-only" : "");
     return {};
   }
 
   Status Serve() {
     const auto started = steady_clock::now();
-    LogInfo("tifs {}: {} serves at {}{}", TIFS_VERSION, request_.uri.ToString(),
-            Escaped(request_.mount_point), request_.options.read_only ? ", read-only" : "");
     Status served = mount_->Serve();
     NotifySupervisor("STOPPING=1");
     control_.reset();

@@ -110,8 +110,8 @@ class UmountCase(MountCase):
         self.write("file", "x" * 4096)
         program = ("import mmap, os, sys, time; fd = os.open(sys.argv[1], os.O_RDWR); "
                    "m = mmap.mmap(fd, 4096); os.close(fd); m2 = m; print('mapped', flush=True); time.sleep(1000)")
-        with subprocess.Popen(["/usr/bin/python3", "-c", program, f"{self.mnt}/file"], stdout=subprocess.PIPE, text=True,
-                              cwd="/") as process:
+        with subprocess.Popen(["/usr/bin/python3", "-c", program, f"{self.mnt}/file"], stdout=subprocess.PIPE,
+                              text=True, cwd="/") as process:
             process.stdout.readline()
             error = self.fails(1, re.compile(".*: busy: .*"), "umount", self.mnt)
             self.assertIn(f"(pid {process.pid}) has ", error)

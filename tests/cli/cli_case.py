@@ -22,10 +22,18 @@ COMMANDS = ["format", "mount", "umount", "info", "stats", "fsck", "gc", "bench"]
 CONTROL_CHARACTER = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 
+def documented_errors():
+    """The headings of TROUBLESHOOTING that are errors, as patterns: words in capitals stand for anything."""
+    with open(os.path.join(REPOSITORY, "docs", "TROUBLESHOOTING.md"), encoding="utf-8") as page:
+        headings = re.findall(r"^### `(.+)`$", page.read(), re.MULTILINE)
+    return [re.compile(re.sub(r"\b[A-Z]{3,}\b", ".+", re.escape(heading)), re.DOTALL) for heading in headings]
+
+
 class CliCase(unittest.TestCase):
     """Cases run in a directory of their own; `tifs` is the binary."""
 
     tifs = None
+    documented = documented_errors()
     bed = None  # shared by all cases; a reaper cleans up if the test is killed
 
     def setUp(self):
@@ -68,6 +76,7 @@ class CliCase(unittest.TestCase):
         self.assertEqual(result.returncode, code, f"{arguments}: {result.stdout}{result.stderr}")
         self.assertEqual(result.stdout, "")
         error = result.stderr.removesuffix("\n").removeprefix("tifs: ")
+        self.assertTrue(any(heading.search(error) for heading in self.documented), f"not in TROUBLESHOOTING: {error}")
         if isinstance(message, str):
             self.assertEqual(error, message)
         else:
