@@ -71,7 +71,7 @@ def folder_of(path):
 
 
 def is_test(path):
-    return path.endswith(("_test.cc", "_fuzz.cc")) or not path.startswith("src/")
+    return bool(re.search(r"_test(_\w+)?\.(cc|h)$", path)) or not path.startswith("src/")
 
 
 def is_cpp(path):
