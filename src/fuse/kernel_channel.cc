@@ -19,6 +19,8 @@ namespace {
 constexpr size_t kPageBytes = 4096;
 // A request that carries names or values rather than file data: setxattr with the longest of both.
 constexpr size_t kRequestRoomBytes = 256 << 10;
+// Copying more than this takes longer than waking another thread.
+constexpr size_t kLongWriteBytes = 128 << 10;
 constexpr size_t kWriteHeaderBytes = sizeof(fuse_in_header) + sizeof(fuse_write_in);
 
 thread_local ChannelWorker* current_worker = nullptr;
@@ -31,6 +33,16 @@ bool ReadBody(std::span<const char> request, Body& body) {
   return true;
 }
 
+bool MayBlock(uint32_t opcode, size_t request_bytes) {
+  switch (opcode) {
+    case FUSE_READ: case FUSE_FSYNC: case FUSE_FSYNCDIR: case FUSE_FALLOCATE:
+    case FUSE_COPY_FILE_RANGE: case FUSE_STATFS:
+      return true;
+    case FUSE_WRITE: return request_bytes > kLongWriteBytes;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 RequestFacts ReadFacts(std::span<const char> request) {
@@ -38,6 +50,7 @@ RequestFacts ReadFacts(std::span<const char> request) {
   if (request.size() < sizeof(fuse_in_header)) return facts;
   fuse_in_header header;
   std::memcpy(&header, request.data(), sizeof(header));
+  facts.may_block = MayBlock(header.opcode, request.size());
   if (header.opcode == FUSE_WRITE) {
     fuse_write_in body;
     if (ReadBody(request, body)) facts.kill_privileges = body.write_flags & FUSE_WRITE_KILL_SUIDGID;
@@ -91,9 +104,11 @@ ssize_t KernelChannel::Writev(int fd, iovec* parts, int count, void* /*userdata*
 
 Status KernelChannel::Negotiate(ChannelWorker& worker) {
   while (!init_answered_) {
-    if (TRY(worker.ServeOne()) == ChannelWorker::Outcome::kEnded) {
+    const ChannelWorker::Outcome outcome = TRY(worker.Receive());
+    if (outcome == ChannelWorker::Outcome::kEnded) {
       return Error(ErrorCode::kIo, "answer INIT", "the mount went away");
     }
+    if (outcome == ChannelWorker::Outcome::kReceived) worker.Handle();
     // libfuse answers an INIT that it cannot serve with an error, logs why and ends the session.
     if (fuse_session_exited(session_)) {
       return Error(ErrorCode::kNotSupported, "answer INIT", "libfuse and the kernel do not agree");
@@ -160,28 +175,32 @@ ChannelWorker::~ChannelWorker() {
   if (mapping_ != nullptr) munmap(mapping_, kPageBytes + payload_bytes_);
 }
 
-Result<ChannelWorker::Outcome> ChannelWorker::ServeOne() {
+Result<ChannelWorker::Outcome> ChannelWorker::Receive() {
   const int fd = own_fd_ >= 0 ? own_fd_ : fuse_session_fd(channel_.session());
   const ssize_t got = ::read(fd, request_, kWriteHeaderBytes + payload_bytes_);
   if (got < 0) {
     switch (errno) {
-      case EINTR: case EAGAIN: return Outcome::kInterrupted;
-      case ENOENT: return Outcome::kServed;  // the caller was killed before we took its request
+      case EINTR: case EAGAIN: return Outcome::kNothing;
+      case ENOENT: return Outcome::kNothing;  // its caller was killed before we took it
       case ENODEV: case ECONNABORTED: return Outcome::kEnded;
       default: return ErrorFromErrno(errno, "read the FUSE device");
     }
   }
-  const std::span<const char> request(request_, static_cast<size_t>(got));
-  if (request.size() < sizeof(fuse_in_header)) {
+  request_bytes_ = static_cast<size_t>(got);
+  if (request_bytes_ < sizeof(fuse_in_header)) {
     return Error(ErrorCode::kIo, "read the FUSE device", "short request");
   }
+  facts_ = ReadFacts({request_, request_bytes_});
+  return Outcome::kReceived;
+}
+
+void ChannelWorker::Handle() {
+  const std::span<const char> request(request_, request_bytes_);
   if (!channel_.init_answered_) [[unlikely]] channel_.NoteInit(request);
-  facts_ = ReadFacts(request);
   fuse_buf buffer = {.size = request.size(), .flags = {}, .mem = request_, .fd = -1, .pos = 0};
   current_worker = this;
   fuse_session_process_buf(channel_.session(), &buffer);
   current_worker = nullptr;
-  return Outcome::kServed;
 }
 
 }  // namespace tifs::fuse

@@ -35,6 +35,8 @@ inline constexpr uint64_t kDirectIoAllowMmap = uint64_t{1} << 36;
 struct RequestFacts {
   // The kernel asks that setuid, setgid and capabilities be cleared along with the operation.
   bool kill_privileges = false;
+  // Serving it means waiting for a disk, or moving much.
+  bool may_block = false;
 };
 
 // Reads the facts off a raw request as it came from the device.
@@ -88,16 +90,19 @@ class ChannelWorker {
   ~ChannelWorker();
 
   enum class Outcome : uint8_t {
-    kServed,
-    kInterrupted,  // by a signal, with nothing read
-    kEnded,        // unmounted or aborted; there will be no more
+    kReceived,
+    kNothing,  // interrupted by a signal, or the request went away
+    kEnded,    // unmounted or aborted; there will be no more
   };
-  // Waits for one request and has libfuse call its handler. Errors: kIo, the device is broken.
-  Result<Outcome> ServeOne();
+  // Waits for one request. Errors: kIo, the device is broken.
+  Result<Outcome> Receive();
+  // After kReceived, until the next Receive.
+  const RequestFacts& facts() const { return facts_; }
+  // After kReceived, once: has libfuse call the handler of the request, which answers it.
+  void Handle();
 
   // The worker of the calling thread while it handles a request, else nullptr.
   static ChannelWorker* Current();
-  const RequestFacts& facts() const { return facts_; }
   // Page-aligned room for the answer of the request in hand. Overlaps names and data of the request
   // itself; READ and READDIR have none.
   std::span<char> reply_buffer() { return {payload_, payload_bytes_}; }
@@ -113,6 +118,7 @@ class ChannelWorker {
   char* payload_ = nullptr;  // mapping_ + one page
   char* request_ = nullptr;  // where a request is read to, so that a WRITE's data falls on payload_
   int own_fd_ = -1;
+  size_t request_bytes_ = 0;
   RequestFacts facts_;
 };
 

@@ -44,6 +44,15 @@ TEST(KernelChannelTest, SeesWhoMayNotKeepPrivileges) {
   EXPECT_TRUE(ReadFacts(RawRequest(FUSE_CREATE, create)).kill_privileges);
 }
 
+TEST(KernelChannelTest, KnowsWhatMayWaitForADisk) {
+  EXPECT_TRUE(ReadFacts(RawRequest(FUSE_FSYNC, fuse_fsync_in{})).may_block);
+  EXPECT_TRUE(ReadFacts(RawRequest(FUSE_READ, fuse_read_in{})).may_block);
+  EXPECT_FALSE(ReadFacts(RawRequest(FUSE_LOOKUP, 'n')).may_block);
+  const std::string small = RawRequest(FUSE_WRITE, fuse_write_in{});
+  EXPECT_FALSE(ReadFacts(small).may_block);
+  EXPECT_TRUE(ReadFacts(small + std::string(1 << 20, 'x')).may_block);
+}
+
 TEST(KernelChannelTest, OtherRequestsAskForNothing) {
   fuse_write_in all_ones;
   std::memset(&all_ones, 0xff, sizeof(all_ones));

@@ -109,7 +109,9 @@ Result<std::unique_ptr<Server>> Server::Mount(fs::FileSystem& file_system, Serve
 }
 
 Server::Server(std::unique_ptr<Connection> connection, std::string mountpoint)
-    : connection_(std::move(connection)), mountpoint_(std::move(mountpoint)) {}
+    : connection_(std::move(connection)),
+      mountpoint_(std::move(mountpoint)),
+      gate_(connection_->options.waiting_threads, SystemClock()) {}
 
 Server::~Server() { Close(); }
 
@@ -176,14 +178,22 @@ void Server::RunWorker(size_t index) {
   pthread_setname_np(pthread_self(), ("fuse-" + std::to_string(index)).c_str());
   ChannelWorker& worker = *workers_[index];
   std::optional<Error> failure;
-  while (!stopping_.load(std::memory_order_relaxed)) {
-    auto outcome = worker.ServeOne();
+  while (gate_.Enter()) {
+    auto outcome = worker.Receive();
+    gate_.Leave();
     if (!outcome) {
       failure = std::move(outcome).error();
       break;
     }
     if (outcome.value() == ChannelWorker::Outcome::kEnded) break;
+    if (outcome.value() == ChannelWorker::Outcome::kReceived) {
+      if (worker.facts().may_block) gate_.AboutToBlock();
+      worker.Handle();
+    }
+    if (stopping_.load(std::memory_order_relaxed)) break;
   }
+  // What ended this thread ends all.
+  gate_.Close();
   MutexLock lock(mutex_);
   if (failure) {
     LogError("fuse: {}", EscapeForLog(failure->ToString()));
@@ -234,6 +244,7 @@ void Server::InterruptWorkers(std::chrono::seconds grace) {
     clock.WaitFor(changed_, mutex_, kInterruptInterval);
   }
   stopping_.store(true, std::memory_order_relaxed);
+  gate_.Close();
   while (running_ > 0) {
     for (std::thread& thread : threads_) pthread_kill(thread.native_handle(), kInterruptSignal);
     clock.WaitFor(changed_, mutex_, kInterruptInterval);

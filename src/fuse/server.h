@@ -13,6 +13,7 @@
 #include "base/sync.h"
 #include "fs/file_system.h"
 #include "fuse/server_options.h"
+#include "fuse/worker_gate.h"
 
 struct fuse_session;
 
@@ -63,6 +64,7 @@ class Server {
   uint64_t mount_id_ = 0;
   fuse_session* session_ = nullptr;
   std::vector<std::unique_ptr<ChannelWorker>> workers_;
+  WorkerGate gate_;
 
   Mutex mutex_;
   CondVar changed_;

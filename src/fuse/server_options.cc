@@ -30,6 +30,7 @@ Status ServerOptions::Validate() const {
   if (mountpoint.empty()) return Invalid("no mount point");
   if (source.empty()) return Invalid("no source");
   if (threads < 1 || threads > kMaxThreads) return Invalid("threads must be from 1 to 1024");
+  if (waiting_threads < 1) return Invalid("at least one thread must wait for requests");
   if (max_transfer_bytes < kPageBytes || max_transfer_bytes > kMaxTransferBytes ||
       max_transfer_bytes % kPageBytes != 0) {
     return Invalid("the largest transfer must be a multiple of 4 KiB up to 1 MiB");

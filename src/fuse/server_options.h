@@ -25,7 +25,10 @@ struct ServerOptions {
   bool noatime = false;           // for mount tables; the file system itself keeps times
   std::optional<uint32_t> umask;  // in place of each caller's own
 
-  uint32_t threads = 8;  // that serve requests, 1 to 1024
+  uint32_t threads = 16;  // that serve requests, 1 to 1024
+  // Of them, how many wait for the next request at a time; the others are parked until all who waited
+  // are busy. See docs/fuse.md.
+  uint32_t waiting_threads = 2;
   // Each thread reads the device through a descriptor of its own.
   bool clone_descriptors = true;
   uint32_t max_transfer_bytes = 1 << 20;  // of one READ or WRITE; a multiple of 4 KiB, up to 1 MiB

@@ -20,6 +20,7 @@ TEST(ServerOptionsTest, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused([](auto& o) { o.source.clear(); }));
   EXPECT_TRUE(refused([](auto& o) { o.threads = 0; }));
   EXPECT_TRUE(refused([](auto& o) { o.threads = 1025; }));
+  EXPECT_TRUE(refused([](auto& o) { o.waiting_threads = 0; }));
   EXPECT_TRUE(refused([](auto& o) { o.max_transfer_bytes = 4095; }));
   EXPECT_TRUE(refused([](auto& o) { o.max_transfer_bytes = 4097; }));
   EXPECT_TRUE(refused([](auto& o) { o.max_transfer_bytes = (1 << 20) + 4096; }));
