@@ -15,6 +15,7 @@
 #include "cli/mount_users.h"
 #include "cli/output.h"
 #include "cli/size_text.h"
+#include "cli/space_reserve.h"
 #include "cli/store_directory.h"
 #include "fs/data/extent_blocks.h"
 #include "fs/data/extent_device.h"
@@ -43,6 +44,9 @@ class EmbeddedStore : public ClaimedStore {
   ~EmbeddedStore() override { kv_.reset(); }
 
   Status Open(Mode mode, uint64_t memory_bytes) override {
+    if (mode != Mode::kRead) {
+      if (Status status = PrepareSpace(uri_.path); !status) return Explain(status.error());
+    }
     kv::RocksOptions options;
     options.path = KvDirectoryOf(uri_.path);
     options.create = mode == Mode::kCreate;
@@ -77,6 +81,7 @@ class EmbeddedStore : public ClaimedStore {
     std::error_code ignored;
     std::filesystem::remove_all(KvDirectoryOf(uri_.path), ignored);
     std::filesystem::remove(BlocksFileOf(uri_.path), ignored);
+    RemoveReserve(uri_.path);
     if (!created_directory_) return;
     UnmarkStoreDirectory(uri_.path);
     std::filesystem::remove(uri_.path + "/" + kOwnerFileName, ignored);
@@ -110,7 +115,7 @@ class EmbeddedStore : public ClaimedStore {
                          fmt::format("written by a newer version ({})", Escaped(error.detail())),
                          "use that version or a later one");
       case ErrorCode::kNoSpace:
-        return Explained(error.code(), what, "the disk below is full", "free some space on it");
+        return Explained(error.code(), what, "the disk below is full", "free some megabytes on it");
       case ErrorCode::kAccessDenied:
       case ErrorCode::kNotPermitted:
         return Explained(error.code(), what, "permission denied", "run as the store's owner");

@@ -10,6 +10,7 @@ namespace tifs::cli {
 // The layout of an embedded store's directory (0700; all files 0600):
 //   tifs.store   says that the directory is ours, and by which layout
 //   tifs.owner   who works on it; see store_owner.h
+//   tifs.reserve space set aside for opening it on a full disk; see space_reserve.h
 //   kv/          the key-value store
 //   blocks       the bytes of large files, beside it (docs/extents.md)
 enum class StoreState : uint8_t {

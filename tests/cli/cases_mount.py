@@ -1,5 +1,6 @@
 """Where a store may be mounted, what commands say of a mounted one, and what the options of mount do."""
 
+import contextlib
 import errno
 import json
 import os
@@ -249,6 +250,50 @@ class MountedStoreCase(MountCase):
             for name in folders + files:
                 path = os.path.join(folder, name)
                 self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o700 if name in folders else 0o600, path)
+
+
+class FullDiskCase(MountCase):
+    """A store on a small disk of its own."""
+
+    def setUp(self):
+        super().setUp()
+        disk = os.path.join(self.root, "disk")
+        os.mkdir(disk)
+        self.bed.guard("mount", disk)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", disk], check=True)
+        self.store = os.path.join(disk, "store")
+        self.uri = f"rocks://{self.store}"
+
+    def fill(self):
+        with open(os.path.join(os.path.dirname(self.store), "fill"), "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while file.write(b"x" * 65536):
+                    pass
+        return file.name
+
+    def test_format_needs_some_room(self):
+        subprocess.run(["mount", "-o", "remount,size=8m", os.path.dirname(self.store)], check=True)
+        self.fails(1, f"{self.store}: only 8 MiB free on the disk; free at least 32 MiB", "format", self.uri)
+        self.assertFalse(os.path.exists(self.store))
+
+    def test_can_be_opened_once_and_says_so_when_not(self):
+        self.format()
+        filled = self.fill()
+        self.mount()
+        self.assertEqual(os.listdir(self.mnt), [])
+        self.umount()
+        self.fill()
+        full = f"{self.store}: the disk below is full; free some megabytes on it"
+        self.fails(1, full, "mount", self.uri, self.mnt)
+        self.fails(8, full, "fsck", self.uri, "-y")
+        self.ok("fsck", self.uri, "-n")
+        self.ok("info", self.uri)
+        os.unlink(filled)
+        self.mount()
+        self.write("file", "x" * 100000)
+        self.umount()
+        self.assertTrue(os.path.exists(os.path.join(self.store, "tifs.reserve")))
+        self.ok("fsck", self.uri, "-n")
 
 
 class MountOptionsCase(MountCase):
