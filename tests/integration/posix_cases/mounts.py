@@ -13,16 +13,13 @@ from posix_case import (
     KIB,
     MIB,
     PosixCase,
-    check,
     fallocate,
     in_child,
-    libc,
     names_in,
 )
 from tree_manifest import describe_tree, difference
 
 CAPACITY = 64 * MIB
-CLONE_NEWNS = 0x20000
 
 
 def free_bytes(path):
@@ -481,53 +478,6 @@ class MountOptionTest(PosixCase):
         self.assertIn("noatime", result.stdout)
         self.assertIsNone(mount_entry(mounted.path))
         mounted.mount([])
-
-    def test_a_user_mounts_a_store_of_their_own(self):
-        if not in_child(os.access, self.bed.tifs, os.X_OK, user="daemon"):
-            self.skipTest(f"other users cannot run {self.bed.tifs}")
-        self.need_program("fusermount3")
-        self.home = self.bed.new_directory("home")
-        os.chown(self.home, 1, 1)
-        problem = in_child(self.mount_as_daemon)
-        if problem:
-            self.skipTest(problem)
-
-    def mount_as_daemon(self):
-        """In a mount name space of this child's own, which ends with it."""
-        check(libc.unshare(CLONE_NEWNS))
-        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-        if not in_child(os.access, "/dev/fuse", os.R_OK | os.W_OK, user="daemon"):
-            # udev opens it to everyone; where there is no udev, a node of ours stands in.
-            node = os.path.join(self.home, "fuse")
-            os.mknod(node, stat.S_IFCHR, os.makedev(10, 229))
-            os.chmod(node, 0o666)
-            subprocess.run(["mount", "--bind", node, "/dev/fuse"], check=True)
-            try:
-                os.close(os.open("/dev/fuse", os.O_RDWR))
-            except OSError as error:
-                return f"no device node that other users can open: {error}"
-        where = os.path.join(self.home, "mnt")
-        uri = f"rocks://{self.home}/store"
-
-        def tifs(*words):
-            user = {"user": "daemon", "group": "daemon", "extra_groups": [], "cwd": "/"}
-            environment = {**os.environ, "HOME": self.home}
-            result = self.bed.run_tifs(*words, env=environment, **user)
-            self.assertEqual(result.returncode, 0, f"{words}: {result.stdout}")
-
-        in_child(os.mkdir, where, user="daemon")
-        tifs("format", uri)
-        tifs("mount", uri, where)
-        try:
-            file = os.path.join(where, "f")
-            in_child(self.write_file, file, b"mine", user="daemon")
-            self.assertEqual(in_child(self.read_file, file, user="daemon"), b"mine")
-            self.assertEqual(mount_entry(where)["type"], "fuse.tifs")
-        finally:
-            tifs("umount", where)
-        self.assertIsNone(mount_entry(where))
-        tifs("fsck", uri, "-n")
-        return None
 
 
 class PersistenceTest(PosixCase):
