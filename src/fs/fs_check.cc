@@ -19,6 +19,12 @@ Result<MetaRecord> LoadMeta(kv::Store& store) {
   return MetaRecord::Decode(value->view());
 }
 
+bool HasUnknownFeatures(const MetaRecord& meta) {
+  constexpr uint64_t kKnownCompatible = 0;
+  return (meta.compatible & ~kKnownCompatible) != 0 ||
+         (meta.read_only_compatible & ~MetaRecord::kKnownReadOnlyCompatible) != 0;
+}
+
 Result<InodeNumber> MakeLostAndFound(RecordStore& records, Clock& clock) {
   const Schema& schema = records.schema();
   const auto found = TRY(records.LoadDentry(kRootInode, kLostAndFound));
@@ -84,6 +90,11 @@ Status LinkToLostAndFound(RecordStore& records, Clock& clock, InodeNumber inode)
 
 Result<CheckReport> Check(kv::Store& store, Clock& clock, const CheckOptions& options) {
   const MetaRecord meta = TRY(LoadMeta(store));
+  // Even what an older release may ignore or read has keys and values that this one would take for
+  // damage.
+  if (HasUnknownFeatures(meta)) {
+    return Error(ErrorCode::kNotSupported, "check", "written by a newer release");
+  }
   const Schema schema({}, meta.hash_seed);
   kv::TransactionRunner runner(store, clock);
   CheckReport report;
