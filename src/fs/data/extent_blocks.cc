@@ -11,6 +11,10 @@
 namespace tifs::fs {
 namespace {
 
+// How much longer than the data file is found after a crash it may have been: what was written since
+// its last sync. A slot beyond it is taken for corruption, not for a reason to allocate memory.
+constexpr uint64_t kMaxLostBytes = uint64_t{1} << 40;
+
 std::string EncodeExtent(uint32_t epoch, uint64_t slot, uint32_t length_bytes) {
   std::string value;
   value.reserve(BlockValue::kHeadBytes + ExtentReference::kBytes);
@@ -26,6 +30,7 @@ Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t blo
   schema_ = &schema;
   block_size_bytes_ = block_size_bytes;
   if (read_only) return {};
+  const uint64_t slot_limit = (TRY(device_->Size()) + kMaxLostBytes) / block_size_bytes;
   const std::unique_ptr<kv::Transaction> txn = TRY(store.Begin());
   const KeySpan all = schema.AllOf(Schema::Scope::kBlock);
   TRY(txn->Scan(all.range(), 0, kv::Direction::kForward,
@@ -37,11 +42,23 @@ Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t blo
                   if (!block || !extent) {
                     LogError("corrupt block at key \"{}\"", EscapeForLog(key));
                   } else {
-                    slots_.MarkUsed(extent->slot);
+                    MarkNamed(extent->slot, slot_limit, key);
                   }
                   return true;
                 }));
   return DiscardUnnamed();
+}
+
+void ExtentBlocks::MarkNamed(uint64_t slot, uint64_t slot_limit, std::string_view key) {
+  if (slot < slot_limit && slots_.MarkUsed(slot)) return;
+  slots_.Distrust(slot);
+  LogError("corrupt block at key \"{}\": slot {} {}", EscapeForLog(key), slot,
+           slot < slot_limit ? "is another block's too" : "lies far beyond the data file");
+}
+
+Status ExtentBlocks::CheckTrusted(uint64_t slot) const {
+  if (!slots_.IsDistrusted(slot)) return {};
+  return Error(ErrorCode::kCorrupt, "slot of a block", std::to_string(slot));
 }
 
 Status ExtentBlocks::DiscardUnnamed() {
@@ -110,6 +127,8 @@ Status ExtentBlocks::Read(BlockTransaction& txn, const InodeRecord& inode, uint6
     const uint64_t to = std::min(start + block.length_bytes, end_bytes);
     if (from >= to) return true;
     const uint64_t slot = ExtentReference::FromPayload(block.payload).slot;
+    failed = CheckTrusted(slot);
+    if (!failed) return false;
     const uint64_t device = slot * block_size_bytes_ + (from - start);
     if (from == filled && !piece.empty() && piece_device + piece.size() == device) {
       piece = {piece.data(), piece.size() + (to - from)};
@@ -153,8 +172,13 @@ Status ExtentBlocks::WriteDevice(uint64_t offset_bytes, std::string_view data) {
   return {};
 }
 
-// A failed sync is never retried into success: the kernel may have dropped what it could not write.
 Status ExtentBlocks::SyncDevice() {
+  MutexLock lock(sync_mutex_);
+  return SyncDeviceLocked();
+}
+
+// A failed sync is never retried into success: the kernel may have dropped what it could not write.
+Status ExtentBlocks::SyncDeviceLocked() {
   if (failed_) return Error(ErrorCode::kIo, "a sync of the data file has failed");
   Status synced = device_->Sync();
   if (!synced) {
@@ -194,6 +218,7 @@ Result<int64_t> ExtentBlocks::WriteNew(BlockTransaction& txn, const InodeRecord&
 Result<int64_t> ExtentBlocks::WriteOver(BlockTransaction& txn, const InodeRecord& inode,
                                         const Present& present, uint64_t from,
                                         std::string_view data) {
+  TRY(CheckTrusted(present.slot));
   const uint64_t start = present.slot * block_size_bytes_;
   if (from > present.length_bytes) {
     TRY(WriteDevice(start + present.length_bytes,
@@ -250,6 +275,7 @@ Result<uint32_t> ExtentBlocks::CutOut(BlockTransaction& txn, const InodeRecord& 
                                       const Present& block, uint64_t from, uint64_t to) {
   const auto length =
       static_cast<uint32_t>(to == block.length_bytes ? from : uint64_t{block.length_bytes});
+  TRY(CheckTrusted(block.slot));
   std::string bytes(length, '\0');
   TRY(device_->Read(block.slot * block_size_bytes_, bytes));
   std::memset(bytes.data() + from, 0, std::min<uint64_t>(to, length) - from);
@@ -306,7 +332,7 @@ Result<uint64_t> ExtentBlocks::SyncData() {
   const uint64_t mark = slots_.BeginSync();
   MutexLock lock(sync_mutex_);
   // Whoever waited for a sync that began after its own writes needs no other.
-  if (failed_ || dirty_.exchange(false)) TRY(SyncDevice());
+  if (failed_ || dirty_.exchange(false)) TRY(SyncDeviceLocked());
   return mark;
 }
 

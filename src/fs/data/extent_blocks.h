@@ -73,12 +73,17 @@ class ExtentBlocks : public BlockStore {
                             const Present& present, uint64_t from, std::string_view data);
   Status PutBlock(BlockTransaction& txn, const InodeRecord& inode, BlockIndex index, uint64_t slot,
                   uint32_t length_bytes, uint32_t epoch);
+  // Notes that a block names a slot.
+  void MarkNamed(uint64_t slot, uint64_t slot_limit, std::string_view key);
+  // kCorrupt for a slot whose bytes may be another block's.
+  Status CheckTrusted(uint64_t slot) const;
   // Discards what no block names: the work of transactions that a crash interrupted.
   Status DiscardUnnamed();
   Result<uint32_t> CutOut(BlockTransaction& txn, const InodeRecord& inode, const Present& block,
                           uint64_t from, uint64_t to);
   Status WriteDevice(uint64_t offset_bytes, std::string_view data);
-  Status SyncDevice();
+  Status SyncDevice() EXCLUDES(sync_mutex_);
+  Status SyncDeviceLocked() REQUIRES(sync_mutex_);
 
   const std::unique_ptr<ExtentDevice> device_;
   Clock& clock_;
@@ -88,7 +93,8 @@ class ExtentBlocks : public BlockStore {
   ReaderEpochs readers_;
   std::atomic<bool> dirty_{false};   // something was written since the last SyncData began
   std::atomic<bool> failed_{false};  // a sync has failed: latched
-  Mutex sync_mutex_;                // one sync of the device at a time
+  // One sync of the device at a time: the kernel tells of a failed write once, to one of them.
+  Mutex sync_mutex_;
   Mutex recycle_mutex_;
 };
 

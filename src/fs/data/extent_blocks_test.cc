@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "fs/data/block_value.h"
 #include "fs/data/mem_extent_device.h"
 #include "fs/file_system.h"
 #include "fs/fs_check.h"
@@ -182,6 +183,38 @@ TEST_F(ExtentBlocksTest, ManyClearedBlocksStayHolesAndReturn) {
   EXPECT_EQ(Read(inode, 100 * kBlock, 5), std::string("live\0", 5));
   EXPECT_EQ(fs_->GetAttributes(context_, inode)->attributes.allocated_bytes, 101 * kBlock);
   ExpectClean();
+}
+
+// Two blocks that name one slot, or a slot that cannot be, come only from corruption.
+TEST_F(ExtentBlocksTest, ACorruptSlotIsAnErrorThatDoesNotSpread) {
+  const InodeNumber a = Create("a");
+  const InodeNumber b = Create("b");
+  const InodeNumber c = Create("c");
+  for (InodeNumber inode : {a, b, c}) Write(inode, 0, std::string(2 * kBlock, 'x'));
+  const auto meta = store_.GetLatest(Schema().Meta());
+  const Schema schema("", MetaRecord::Decode((*meta)->view())->hash_seed);
+  auto txn = store_.Begin();
+  const auto of_a = (*txn)->Get(schema.Block(a, {0}));
+  std::string far;
+  BlockValue::AppendHead(far, BlockEncoding::kExtent, 0);
+  ExtentReference{ExtentReference::kMaxSlot, kBlock}.Append(far);
+  ASSERT_TRUE((*txn)->Put(schema.Block(b, {0}), (*of_a)->view()).ok());
+  ASSERT_TRUE((*txn)->Put(schema.Block(c, {0}), far).ok());
+  ASSERT_TRUE((*txn)->Commit().ok());
+  Mount();
+  std::string out(2 * kBlock, '\0');
+  for (InodeNumber inode : {a, b, c}) {
+    EXPECT_EQ(fs_->Read(context_, inode, {}, 0, out).error().code(), ErrorCode::kCorrupt);
+    EXPECT_EQ(fs_->Write(context_, inode, {}, 0, "y", {}).error().code(), ErrorCode::kCorrupt);
+    EXPECT_TRUE(fs_->Read(context_, inode, {}, kBlock, out).ok());
+  }
+  for (const char* name : {"a", "b", "c"}) {
+    EXPECT_TRUE(fs_->Unlink(context_, kRootInode, name).ok());
+  }
+  ASSERT_TRUE(fs_->Sync().ok());
+  ASSERT_TRUE(fs_->SetReadOnly(true).ok());  // recycles
+  ExpectClean();
+  Mount();
 }
 
 TEST(SlotAllocatorTest, HandsOutRunsAndTakesThemBackInOrder) {

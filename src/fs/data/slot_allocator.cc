@@ -27,9 +27,11 @@ void SlotAllocator::Set(uint64_t slot, bool used) {
   }
 }
 
-void SlotAllocator::MarkUsed(uint64_t slot) {
+bool SlotAllocator::MarkUsed(uint64_t slot) {
   MutexLock lock(mutex_);
-  if (!Get(slot)) Set(slot, true);
+  if (Get(slot)) return false;
+  Set(slot, true);
+  return true;
 }
 
 bool SlotAllocator::IsUsed(uint64_t slot) const {
@@ -62,7 +64,9 @@ SlotRun SlotAllocator::Take(uint64_t wanted) {
 
 void SlotAllocator::Release(const std::vector<uint64_t>& slots) {
   MutexLock lock(mutex_);
-  for (uint64_t slot : slots) released_.push_back({slot, next_mark_});
+  for (uint64_t slot : slots) {
+    if (!IsDistrusted(slot)) released_.push_back({slot, next_mark_});
+  }
 }
 
 void SlotAllocator::ReleaseUnnamed(const std::vector<uint64_t>& slots) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <unordered_set>
 #include <vector>
 
 #include "base/sync.h"
@@ -20,8 +21,14 @@ struct SlotRun {
 // Safe for use by several threads.
 class SlotAllocator {
  public:
-  // Start-up only: what is in use already.
-  void MarkUsed(uint64_t slot);
+  // Start-up only: what is in use already. False if it was marked before.
+  bool MarkUsed(uint64_t slot);
+  // Start-up only: the slot is never to be free, because more than one block names it or it cannot
+  // be: only corruption does that, and it must not spread.
+  void Distrust(uint64_t slot) { distrusted_.insert(slot); }
+  bool IsDistrusted(uint64_t slot) const {
+    return !distrusted_.empty() && distrusted_.contains(slot);
+  }
   bool IsUsed(uint64_t slot) const;
 
   // At most `wanted` slots in a row (at least one): the next free run after the last one handed out,
@@ -57,6 +64,8 @@ class SlotAllocator {
 
   bool Get(uint64_t slot) const REQUIRES(mutex_);
   void Set(uint64_t slot, bool used) REQUIRES(mutex_);
+
+  std::unordered_set<uint64_t> distrusted_;  // constant after start-up
 
   mutable Mutex mutex_;
   std::vector<uint64_t> used_ GUARDED_BY(mutex_);  // a bit a slot
