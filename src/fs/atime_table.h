@@ -22,15 +22,24 @@ class AtimeTable {
 
   void Note(InodeNumber inode, Timespec atime);
   std::optional<Timespec> Find(InodeNumber inode) const;
-  // The time was set explicitly, or the inode is gone.
+  // The time is being set explicitly, or the inode is gone. Called before that commits, so that
+  // what is being stored meanwhile conflicts with it and finds IsTaken false when it runs again.
   void Forget(InodeNumber inode);
-  // Takes at most `limit`; they are forgotten here.
+  // Takes at most `limit` to be stored; Find still knows them until Stored, which ends this,
+  // whether they were stored or not. One caller at a time.
   std::vector<std::pair<InodeNumber, Timespec>> Take(size_t limit);
+  bool IsTaken(InodeNumber inode) const;
+  void Stored();
   size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
+  using Atimes = std::unordered_map<uint64_t, Timespec>;
+
+  void Count() REQUIRES(mutex_) { size_ = atimes_.size() + taken_.size(); }
+
   mutable Mutex mutex_;
-  std::unordered_map<uint64_t, Timespec> atimes_ GUARDED_BY(mutex_);
+  Atimes atimes_ GUARDED_BY(mutex_);
+  Atimes taken_ GUARDED_BY(mutex_);  // being stored; older than those above
   std::atomic<size_t> size_{0};
 };
 

@@ -1,5 +1,7 @@
 #include "fs/background.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "fs/mutation.h"
 #include "fs/ops/ops.h"
@@ -48,21 +50,38 @@ void Background::Stop() {
 }
 
 void Background::Run() {
+  std::optional<std::chrono::nanoseconds> tidy_at;
   while (!stopping_) {
     Result<bool> more = RunStep();
     if (!more) {
       LogError("background work: {}", more.error().ToString());
       mount_.leftovers.Wait(mount_.clock, kRetryInterval);
-    } else if (!*more) {
-      if (mount_.atimes.size() == 0 && !mount_.blocks->HasReleased()) {
-        mount_.leftovers.Wait();
-        continue;
-      }
-      mount_.leftovers.Wait(mount_.clock, kTidyInterval);
+    }
+    PlanTidy(tidy_at);
+    const auto now = mount_.clock.Monotonic();
+    if (tidy_at && (now >= *tidy_at || mount_.atimes.size() >= AtimeTable::kFlushAt)) {
+      tidy_at.reset();
       if (Status tidied = Tidy(); !tidied) {
         LogError("background work: {}", tidied.error().ToString());
+        mount_.leftovers.Wait(mount_.clock, kRetryInterval);
+      }
+    } else if (more && !*more) {
+      if (tidy_at) {
+        mount_.leftovers.Wait(mount_.clock, *tidy_at - now);
+      } else {
+        mount_.leftovers.Wait();
       }
     }
+  }
+}
+
+void Background::PlanTidy(std::optional<std::chrono::nanoseconds>& tidy_at) {
+  const bool waits =
+      !mount_.read_only && (mount_.atimes.size() > 0 || mount_.blocks->HasReleased());
+  if (!waits) {
+    tidy_at.reset();
+  } else if (!tidy_at) {
+    tidy_at = mount_.clock.Monotonic() + kTidyInterval;
   }
 }
 
@@ -130,11 +149,17 @@ Status Background::Sync() {
 }
 
 Status Background::StoreAtimes() {
-  while (!mount_.read_only) {
-    const auto atimes = mount_.atimes.Take(kAtimesAtOnce);
+  MutexLock lock(atimes_mutex_);
+  const OpContext context;
+  // Those that reads move meanwhile are left to the next time.
+  for (size_t left = mount_.atimes.size(); left > 0 && !mount_.read_only;) {
+    const auto atimes = mount_.atimes.Take(std::min(left, kAtimesAtOnce));
     if (atimes.empty()) return {};
-    const OpContext context;
-    TRY(Mutate(mount_, context, [&](Operation& op) { return ops::StoreAtimes(op, atimes); }));
+    left -= atimes.size();
+    Status stored =
+        Mutate(mount_, context, [&](Operation& op) { return ops::StoreAtimes(op, atimes); });
+    mount_.atimes.Stored();
+    TRY(std::move(stored));
   }
   return {};
 }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <optional>
 #include <thread>
 
 #include "base/result.h"
@@ -38,12 +40,15 @@ class Background {
 
  private:
   void Run();
+  // When what waits is to be tidied up: some time after it began to wait; nothing if nothing waits.
+  void PlanTidy(std::optional<std::chrono::nanoseconds>& tidy_at);
   Result<bool> ReclaimOne();
   // Syncs what has released blocks, and gives their space back.
   Status Recycle();
 
   MountState& mount_;
   Mutex step_mutex_;
+  Mutex atimes_mutex_;  // held by who has taken access times to store them
   std::atomic<bool> busy_{false};
   std::atomic<bool> stopping_{false};
   std::thread thread_;

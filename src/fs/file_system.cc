@@ -4,9 +4,8 @@
 #include <cstring>
 
 #include "base/log.h"
-#include "fs/background.h"
 #include "fs/data/kv_blocks.h"
-#include "fs/mutation.h"
+#include "fs/file_system_core.h"
 #include "fs/ops/ops.h"
 
 namespace tifs::fs {
@@ -15,11 +14,6 @@ namespace {
 // As much of a copy as one transaction takes.
 constexpr uint64_t kMaxCopyBytes = 1 << 20;
 
-bool IsAnswer(Op op, ErrorCode code) {
-  return (op == Op::kLookup && code == ErrorCode::kNotFound) ||
-         (op == Op::kGetXattr && code == ErrorCode::kNoAttribute);
-}
-
 Result<MetaRecord> LoadMeta(kv::Store& store) {
   const std::optional<kv::Value> value = TRY(store.GetLatest(Schema().Meta()));
   if (!value) return Error(ErrorCode::kNotFound, "not a formatted file system");
@@ -27,175 +21,6 @@ Result<MetaRecord> LoadMeta(kv::Store& store) {
 }
 
 }  // namespace
-
-class FileSystem::Core {
- public:
-  Core(kv::Store& store, Clock& clock, FileSystemOptions options, const MetaRecord& meta,
-       std::unique_ptr<BlockStore> blocks)
-      : mount(store, clock, std::move(options), meta, std::move(blocks)), background(mount) {
-    mount.read_only = mount.options.read_only;
-  }
-
-  // Times and counts an operation.
-  template <typename Body>
-  auto Measured(Op op, Body&& body) {
-    OpMetrics& metrics = mount.metrics.ops[static_cast<size_t>(op)];
-    LatencyTimer timer(metrics.latency);
-    auto result = body();
-    if (!result && !IsAnswer(op, result.error().code())) metrics.errors.Add();
-    return result;
-  }
-
-  template <typename Body>
-  auto Read(Op op, const OpContext& context, Body&& body) {
-    return Measured(op, [&] { return Query(mount, context, body); });
-  }
-
-  // Runs a changing operation; where there is no space, waits for what others left to be reclaimed.
-  template <typename Body>
-  auto Change(const OpContext& context, bool sync, Body&& body)
-      -> std::invoke_result_t<Body&, Operation&> {
-    auto result = Mutate(mount, context, body);
-    if (!result && result.error().code() == ErrorCode::kNoSpace && MayFreeSpace()) {
-      background.FreeSpace();
-      result = Mutate(mount, context, body);
-    }
-    if (result && (sync || mount.options.sync)) TRY(Sync());
-    return result;
-  }
-
-  template <typename Body>
-  auto Write(Op op, const OpContext& context, Body&& body) {
-    return Measured(op, [&] { return Change(context, false, body); });
-  }
-
-  // As Change, for a body that may find too many clears waiting on `inode`.
-  template <typename Body>
-  auto ChangeClearing(const OpContext& context, InodeNumber inode, Body&& body)
-      -> std::invoke_result_t<Body&, Operation&> {
-    for (;;) {
-      auto result = Change(context, false, body);
-      if (result || result.error().code() != ErrorCode::kTooLarge) return result;
-      TRY(Change(context, false, [&](Operation& op) { return ops::ClearStep(op, inode); }));
-    }
-  }
-
-  Status GiveUpPreallocation(const OpContext& context, InodeNumber inode, uint64_t begin_bytes,
-                             uint64_t end_bytes) {
-    while (!TRY(Change(context, false, [&](Operation& op) {
-      return ops::GiveUpPreallocation(op, inode, begin_bytes, end_bytes);
-    }))) {
-    }
-    return {};
-  }
-
-  Result<Entry> SetAttributes(const OpContext& context, InodeNumber inode,
-                              const AttributeChanges& changes, bool through_handle) {
-    std::optional<MutexLock> latch;
-    if (changes.size_bytes) latch.emplace(mount.ContentLatch(inode));
-    Entry entry = TRY(ChangeClearing(context, inode, [&](Operation& op) {
-      return ops::SetAttributes(op, inode, changes, through_handle);
-    }));
-    if (changes.atime) mount.atimes.Forget(inode);
-    if (!changes.size_bytes) return entry;
-    // What was reserved beyond the new end goes with it, as on ext4.
-    TRY(GiveUpPreallocation(context, inode, *changes.size_bytes, UINT64_MAX));
-    return Query(mount, context,
-                 [&](Operation& op) { return ops::GetAttributes(op, inode); });
-  }
-
-  Status Sync() { return background.Sync(); }
-
-  Result<Entry> Make(Op op, const OpContext& context, InodeNumber parent, std::string_view name,
-                     ops::NewInode new_inode) {
-    return Measured(op, [&]() -> Result<Entry> {
-      new_inode.number = TRY(AllocateInode());
-      return Change(context, false, [&](Operation& operation) {
-        return ops::Create(operation, parent, name, new_inode);
-      });
-    });
-  }
-
-  Result<InodeNumber> AllocateInode() {
-    if (mount.read_only) return Error(ErrorCode::kReadOnly, "read-only mount");
-    return mount.inode_allocator.Allocate();
-  }
-
-  void Release(InodeNumber inode, HandleId handle) {
-    if (const auto unlinked = mount.handles.Remove(inode, handle)) {
-      mount.leftovers.Push({*unlinked, inode, LeftoverKind::kOrphan});
-    }
-  }
-
-  // Enters the handle table first and reads the inode second (see HandleTable).
-  template <typename Body>
-  Result<HandleId> OpenWith(const OpContext& context, InodeNumber inode, bool sync, Body&& check) {
-    const HandleId handle = mount.handles.Add(inode, sync);
-    if (Status checked = Query(mount, context, check); !checked) {
-      Release(inode, handle);
-      return std::move(checked).error();
-    }
-    return handle;
-  }
-
-  OpenedFile Opened(HandleId handle) const {
-    const bool exclusive = mount.options.cache_mode == CacheMode::kExclusive;
-    return {handle, exclusive, !exclusive};
-  }
-
-  Status ResolveSubdirectory() {
-    const OpContext context;
-    std::string_view rest = mount.options.subdirectory;
-    while (!rest.empty()) {
-      const size_t slash = rest.find('/');
-      const std::string_view name = rest.substr(0, slash);
-      rest = slash == rest.npos ? "" : rest.substr(slash + 1);
-      if (name.empty()) continue;
-      const Entry entry = TRY(Query(mount, context, [&](Operation& op) {
-        return ops::Lookup(op, mount.root, name);
-      }));
-      if (!entry.attributes.IsDirectory()) {
-        return Error(ErrorCode::kNotDirectory, "subdirectory", mount.options.subdirectory);
-      }
-      mount.root = entry.attributes.inode;
-    }
-    return {};
-  }
-
-  Status Start() {
-    if ((mount.meta.incompatible & MetaRecord::kFeatureExtents) != mount.blocks->features()) {
-      return Error(ErrorCode::kInvalid, "open", "file blocks are kept elsewhere");
-    }
-    TRY(mount.blocks->Attach(mount.store, mount.schema, mount.meta.block_size_bytes,
-                             mount.read_only));
-    TRY(ResolveSubdirectory());
-    TRY(mount.space.Open(mount.read_only));
-    if (!mount.read_only) TRY(background.QueueLeftovers());
-    if (mount.options.background_thread) background.Start();
-    return {};
-  }
-
-  Status Close() {
-    if (std::exchange(closed_, true)) return {};
-    background.Stop();
-    if (mount.read_only || !mount.store.ReadOnlyReason().empty()) return {};
-    TRY(background.Tidy());
-    TRY(Sync());
-    TRY(mount.space.Close());
-    return mount.store.Sync();
-  }
-
-  MountState mount;
-  Background background;
-
- private:
-  bool MayFreeSpace() {
-    return mount.space.needs_recount() || mount.leftovers.size() > 0 || background.busy() ||
-           mount.blocks->HasReleased();
-  }
-
-  bool closed_ = false;
-};
 
 std::string_view OpName(Op op) {
   static constexpr std::array<std::string_view, static_cast<size_t>(Op::kCount)> kNames = {
@@ -259,7 +84,7 @@ Result<CreatedFile> FileSystem::Create(const OpContext& context, InodeNumber par
     new_inode.mode = S_IFREG | (mode & 07777);
     // Open before it exists, so that no unlink can come between.
     const HandleId handle = core_->mount.handles.Add(new_inode.number, flags.sync);
-    Result<Entry> entry = core_->Change(context, false, [&](Operation& op) {
+    Result<Entry> entry = core_->Change(context, [&](Operation& op) {
       return ops::Create(op, parent, name, new_inode);
     });
     if (!entry) {
@@ -272,9 +97,11 @@ Result<CreatedFile> FileSystem::Create(const OpContext& context, InodeNumber par
 
 Result<Entry> FileSystem::Mknod(const OpContext& context, InodeNumber parent,
                                 std::string_view name, uint32_t mode, uint32_t rdev) {
-  if (S_ISDIR(mode) || S_ISLNK(mode)) return Error(ErrorCode::kInvalid, "mknod");
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   const bool device = S_ISCHR(mode) || S_ISBLK(mode);
+  if (!device && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) {
+    return Error(ErrorCode::kInvalid, "mknod");
+  }
   return core_->Make(Op::kMknod, context, parent, name, {{}, mode, device ? rdev : 0, {}});
 }
 
@@ -314,7 +141,7 @@ Status FileSystem::Rename(const OpContext& context, InodeNumber parent, std::str
     if ((flags & static_cast<uint32_t>(RenameFlag::kWhiteout)) != 0) {
       request.whiteout_number = TRY(core_->AllocateInode());
     }
-    return core_->Change(context, false,
+    return core_->Change(context,
                          [&](Operation& op) { return ops::Rename(op, request); });
   });
 }
@@ -353,7 +180,7 @@ Result<OpenedFile> FileSystem::Open(const OpContext& context, InodeNumber inode,
     if (flags.truncate) {
       AttributeChanges cut;
       cut.size_bytes = 0;
-      cut.kill_privileges = !context.IsRoot();
+      cut.kill_privileges = flags.kill_privileges || !context.IsRoot();
       if (auto truncated = core_->SetAttributes(context, inode, cut, true); !truncated) {
         core_->Release(inode, handle);
         return std::move(truncated).error();
@@ -377,10 +204,14 @@ Result<size_t> FileSystem::Write(const OpContext& context, InodeNumber inode, Ha
                                  WriteOptions options) {
   return core_->Measured(Op::kWrite, [&]() -> Result<size_t> {
     const bool sync = options.sync || core_->mount.handles.Find(inode, handle).sync;
-    MutexLock latch(core_->mount.ContentLatch(inode));
-    TRY(core_->Change(context, sync, [&](Operation& op) {
-      return ops::Write(op, inode, offset_bytes, data, options.at_end, options.kill_privileges);
-    }));
+    {
+      MutexLock latch(core_->mount.ContentLatch(inode));
+      TRY(core_->Change(context, [&](Operation& op) {
+        return ops::Write(op, inode, offset_bytes, data, options.at_end, options.kill_privileges);
+      }));
+    }
+    // Not under the latch: those who write the same file share the sync.
+    if (sync && !core_->mount.options.sync) TRY(core_->Sync());
     core_->mount.metrics.written_bytes.Add(data.size());
     return data.size();
   });
@@ -406,6 +237,7 @@ Status FileSystem::Allocate(const OpContext& context, InodeNumber inode, HandleI
     }
     const uint64_t end_bytes = offset_bytes + length_bytes;
     MutexLock latch(core_->mount.ContentLatch(inode));
+    if (!mode.punch_hole) TRY(core_->CheckRoom(context, inode, length_bytes));
     if (mode.punch_hole || mode.zero_range) {
       TRY(core_->GiveUpPreallocation(context, inode, offset_bytes, end_bytes));
       TRY(core_->ChangeClearing(context, inode, [&](Operation& op) {
@@ -414,12 +246,12 @@ Status FileSystem::Allocate(const OpContext& context, InodeNumber inode, HandleI
     }
     if (mode.punch_hole) return {};
     for (uint64_t next = offset_bytes; next < end_bytes;) {
-      next = TRY(core_->Change(context, false, [&](Operation& op) {
+      next = TRY(core_->Change(context, [&](Operation& op) {
         return ops::Preallocate(op, inode, next, end_bytes);
       }));
     }
     if (mode.keep_size) return {};
-    return core_->Change(context, false,
+    return core_->Change(context,
                          [&](Operation& op) { return ops::Grow(op, inode, end_bytes); });
   });
 }
@@ -504,10 +336,8 @@ Result<FileSystemUsage> FileSystem::Statfs() {
     const MountState& mount = core_->mount;
     const kv::SpaceUsage below = TRY(core_->mount.store.Space());
     const SpaceAccount::Limits& limits = mount.space.limits();
-    const uint64_t used = mount.space.used_bytes();
     const uint64_t total = limits.bytes != 0 ? limits.bytes : below.total_bytes;
-    const uint64_t left = limits.bytes != 0 ? limits.bytes - std::min(limits.bytes, used) : total;
-    const uint64_t free = std::min(left, below.available_bytes);
+    const uint64_t free = core_->FreeBytes(below);
     const uint64_t used_inodes = mount.space.used_inodes();
     FileSystemUsage usage;
     usage.block_size_bytes = 4096;
@@ -527,15 +357,11 @@ Status FileSystem::Sync() { return core_->Sync(); }
 InodeNumber FileSystem::root() const { return core_->mount.root; }
 
 Status FileSystem::SetReadOnly(bool read_only) {
-  if (read_only) {
-    TRY(core_->background.StoreAtimes());
-    TRY(core_->Sync());
-  } else if (core_->mount.options.read_only) {
+  if (read_only) return core_->BecomeReadOnly();
+  if (core_->mount.options.read_only) {
     return Error(ErrorCode::kReadOnly, "the store was opened read-only");
   }
-  core_->mount.read_only = read_only;
-  core_->mount.leftovers.Wake();
-  return {};
+  return core_->BecomeWritable();
 }
 
 Result<FileSystemInfo> FileSystem::Info() {

@@ -24,14 +24,21 @@ void LeftoverQueue::Wait(Clock& clock, std::chrono::nanoseconds timeout) {
 
 void LeftoverQueue::Wait() {
   MutexLock lock(mutex_);
-  while (queue_.empty() && !woken_) changed_.Wait(mutex_);
-  woken_ = false;
+  idle_ = true;
+  while (queue_.empty() && !woken_ && !idle_woken_) changed_.Wait(mutex_);
+  idle_ = woken_ = idle_woken_ = false;
 }
 
 void LeftoverQueue::Wake() {
   MutexLock lock(mutex_);
   woken_ = true;
   changed_.NotifyOne();
+}
+
+void LeftoverQueue::WakeIdle() {
+  MutexLock lock(mutex_);
+  idle_woken_ = true;
+  if (idle_) changed_.NotifyOne();
 }
 
 uint64_t LeftoverQueue::size() const {

@@ -24,11 +24,13 @@ class LeftoverQueue {
  public:
   void Push(const Leftover& leftover);
   std::optional<Leftover> Pop();
-  // Waits until there is something, Wake was called or `timeout` passed.
+  // Waits until there is something, Wake was called or `timeout` passed. One thread at a time.
   void Wait(Clock& clock, std::chrono::nanoseconds timeout);
-  // Waits without a time limit.
+  // Waits without a time limit; WakeIdle ends it too.
   void Wait();
   void Wake();
+  // There is something to do in time: wakes who waits without a limit, nobody else.
+  void WakeIdle();
   uint64_t size() const;
 
  private:
@@ -36,6 +38,8 @@ class LeftoverQueue {
   CondVar changed_;
   std::deque<Leftover> queue_ GUARDED_BY(mutex_);
   bool woken_ GUARDED_BY(mutex_) = false;
+  bool idle_woken_ GUARDED_BY(mutex_) = false;
+  bool idle_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace tifs::fs

@@ -14,11 +14,12 @@ template <typename Body>
 std::invoke_result_t<Body&, Operation&> Mutate(MountState& mount, const OpContext& context,
                                                Body&& body) {
   using R = std::invoke_result_t<Body&, Operation&>;
+  const BlockStore::Pin pin = mount.blocks->PinBlocks();
+  SpaceAccount::Operation space(mount.space);
+  // Inside the account's gate, at which a mount that becomes read-only waits for those before it.
   if (mount.read_only.load(std::memory_order_relaxed)) {
     return Error(ErrorCode::kReadOnly, "read-only mount");
   }
-  const BlockStore::Pin pin = mount.blocks->PinBlocks();
-  SpaceAccount::Operation space(mount.space);
   std::optional<Operation> op;
   R result = mount.runner.Run([&](kv::Transaction& txn) -> R {
     space.Release();

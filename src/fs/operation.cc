@@ -24,7 +24,10 @@ CacheFor MountState::cache() const {
 }
 
 Operation::~Operation() {
-  if (!committed_) mount.blocks->Abandoned(blocks);
+  if (!committed_) {
+    mount.blocks->Abandoned(blocks);
+    if (!blocks.taken.empty()) mount.leftovers.WakeIdle();
+  }
   for (InodeNumber inode : deleting_) mount.handles.EndDelete(inode);
 }
 
@@ -39,8 +42,10 @@ void Operation::WasRead(const InodeRecord& inode) {
     if (!due) return;
   }
   mount.atimes.Note(inode.number, now);
-  if (mount.atimes.size() == 1 || mount.atimes.size() >= AtimeTable::kFlushAt) {
+  if (const size_t size = mount.atimes.size(); size >= AtimeTable::kFlushAt) {
     mount.leftovers.Wake();
+  } else if (size == 1) {
+    mount.leftovers.WakeIdle();
   }
 }
 
@@ -68,7 +73,7 @@ Status Operation::Leave(InodeNumber inode, LeftoverKind kind) {
 void Operation::Committed() {
   committed_ = true;
   mount.blocks->Committed(blocks);
-  if (!blocks.released.empty()) mount.leftovers.Wake();
+  if (!blocks.released.empty()) mount.leftovers.WakeIdle();
   for (const Leftover& leftover : left_) {
     if (leftover.kind == LeftoverKind::kOrphan &&
         mount.handles.MarkUnlinked(leftover.inode, leftover.begun)) {
@@ -111,8 +116,8 @@ Attributes AttributesOf(const MountState& mount, const InodeRecord& inode,
   if (inode.IsDirectory()) {
     if (inode.nlink > 0) attributes.nlink += static_cast<uint32_t>(stripes.subdirectories);
     attributes.size_bytes = static_cast<uint64_t>(std::max<int64_t>(stripes.entries, 0));
-    attributes.mtime = std::max(inode.mtime, stripes.mtime);
-    attributes.ctime = std::max(inode.ctime, stripes.ctime);
+    attributes.mtime = stripes.MtimeOf(inode);
+    attributes.ctime = stripes.CtimeOf(inode);
     attributes.change += stripes.change;
   }
   return attributes;

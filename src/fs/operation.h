@@ -88,7 +88,7 @@ class Operation {
 
   // Charges `bytes` (which may be negative) to a file and to the limits.
   void Charge(InodeRecord& inode, int64_t bytes) {
-    inode.charged_bytes = static_cast<uint64_t>(static_cast<int64_t>(inode.charged_bytes) + bytes);
+    inode.charged_bytes += static_cast<uint64_t>(bytes);
     space.bytes += bytes;
   }
 

@@ -35,7 +35,8 @@ Result<std::vector<std::optional<InodeRecord>>> RecordStore::LoadInodes(
   std::vector<std::optional<InodeRecord>> records(inodes.size());
   for (size_t i = 0; i < inodes.size(); ++i) {
     if (!values[i]) continue;
-    records[i] = TRY(Checked(InodeRecord::Decode(inodes[i], values[i]->view(), false), views[i]));
+    auto record = Checked(InodeRecord::Decode(inodes[i], values[i]->view(), false), views[i]);
+    if (record) records[i] = *std::move(record);
   }
   return records;
 }
@@ -83,7 +84,7 @@ Status RecordStore::LockStripes(InodeNumber directory) {
 Status RecordStore::ResetStripeTimes(InodeNumber directory) {
   for (uint16_t i = 0; i < directory_stripes_; ++i) {
     StripeRecord stripe = TRY(LoadStripe(directory, i));
-    stripe.mtime = stripe.ctime = Timespec{INT64_MIN, 0};
+    stripe.mtime = stripe.ctime = StripeRecord::kNever;
     TRY(StoreStripe(directory, i, stripe));
   }
   return {};

@@ -31,7 +31,8 @@ class RecordStore {
 
   // kStale if there is none.
   Result<InodeRecord> LoadInode(InodeNumber inode, InlineData inline_data = InlineData::kLoad);
-  // One answer each, in order; nothing where there is none. In-line data is skipped.
+  // One answer each, in order; nothing where there is none or it is corrupt. In-line data is
+  // skipped.
   Result<std::vector<std::optional<InodeRecord>>> LoadInodes(
       const std::vector<InodeNumber>& inodes);
   Status StoreInode(const InodeRecord& record);

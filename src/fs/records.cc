@@ -8,6 +8,8 @@ namespace tifs::fs {
 namespace {
 
 constexpr uint8_t kValueVersion = 1;
+// Beyond the last block of the largest file, of the smallest blocks.
+constexpr BlockIndex kEndOfBlocks{kMaxFileBytes / 4096 + 1};
 
 Error Corrupt(const char* what) { return Error(ErrorCode::kCorrupt, what); }
 
@@ -106,7 +108,10 @@ Result<InodeRecord> InodeRecord::Decode(InodeNumber number, std::string_view val
   if (ranges > kMaxPreallocations) return Corrupt("inode preallocations");
   for (size_t i = 0; i < ranges; ++i) {
     const BlockIndex begin{decoder.Fixed<uint64_t>()};
-    record.preallocated.push_back({begin, BlockIndex{decoder.Fixed<uint64_t>()}});
+    const BlockRange range{begin, BlockIndex{decoder.Fixed<uint64_t>()}};
+    const bool apart = record.preallocated.empty() || record.preallocated.back().end < begin;
+    if (range.empty() || !apart || range.end > kEndOfBlocks) return Corrupt("inode preallocations");
+    record.preallocated.push_back(range);
   }
   if (!decoder.ok()) return Corrupt("inode length");
   if (record.size_bytes > kMaxFileBytes) return Corrupt("inode size");
@@ -210,6 +215,8 @@ Result<MetaRecord> MetaRecord::Decode(std::string_view value) {
   }
   if (record.inline_bytes > block) return Corrupt("meta in-line size");
   if (record.directory_stripes == 0) return Corrupt("meta directory stripes");
+  if (record.capacity_bytes > kMaxFileBytes) return Corrupt("meta capacity");
+  if (record.max_inodes > uint64_t{1} << 62) return Corrupt("meta inode limit");
   return record;
 }
 
@@ -248,6 +255,9 @@ std::string UsageRecord::Encode() const {
   return value;
 }
 
+// So that it can be added to.
+constexpr uint64_t kMaxUsage = INT64_MAX / 2;
+
 Result<UsageRecord> UsageRecord::Decode(std::string_view value) {
   Decoder decoder(value);
   if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("usage version");
@@ -257,6 +267,7 @@ Result<UsageRecord> UsageRecord::Decode(std::string_view value) {
   const auto exact = decoder.Fixed<uint8_t>();
   if (!decoder.done()) return Corrupt("usage length");
   if (exact > 1) return Corrupt("usage flag");
+  if (record.bytes > kMaxUsage || record.inodes > kMaxUsage) return Corrupt("usage");
   record.exact = exact == 1;
   return record;
 }

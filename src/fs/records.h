@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -82,10 +83,20 @@ struct InodeRecord {
 
 // A directory's share of entries and times; see docs/consistency.md for why there are several.
 struct StripeRecord {
+  // No entry has changed since the inode's own times were set.
+  static constexpr Timespec kNever{INT64_MIN, 0};
+
   int64_t entries = 0;
   int64_t subdirectories = 0;
-  Timespec mtime, ctime;
+  Timespec mtime = kNever, ctime = kNever;
   uint64_t change = 0;
+
+  // The directory's times. Setting them resets those of the stripes, so an entry's change came
+  // later than whatever modification time the inode itself has, even one of the future.
+  Timespec MtimeOf(const InodeRecord& directory) const {
+    return mtime == kNever ? directory.mtime : mtime;
+  }
+  Timespec CtimeOf(const InodeRecord& directory) const { return std::max(directory.ctime, ctime); }
 
   std::string Encode() const;
   static Result<StripeRecord> Decode(std::string_view value);

@@ -25,8 +25,12 @@ Status SpaceAccount::Open(bool read_only) {
 }
 
 Status SpaceAccount::Close() {
+  MutexLock lock(record_mutex_);
   if (needs_recount()) return {};  // the record is an upper bound already
-  return StoreRecord({used_bytes(), used_inodes(), true});
+  TRY(StoreRecord({used_bytes(), used_inodes(), true}));
+  record_bytes_.store(INT64_MIN, std::memory_order_release);
+  record_inodes_.store(INT64_MIN, std::memory_order_release);
+  return {};
 }
 
 uint64_t SpaceAccount::used_bytes() const {
@@ -102,12 +106,13 @@ Status SpaceAccount::StoreRecord(const UsageRecord& record) {
 Status SpaceAccount::Recount() {
   MutexLock one_at_a_time(recount_mutex_);
   if (!needs_recount()) return {};
-  int64_t bytes = 0;
+  uint64_t bytes = 0;  // not signed: corrupt inodes may add up to anything
   int64_t inodes = 0;
   int64_t bytes_then = 0;
   int64_t inodes_then = 0;
   TRY(runner_.Read([&](kv::Transaction& txn) -> Status {
-    bytes = inodes = 0;
+    bytes = 0;
+    inodes = 0;
     {
       std::unique_lock gate(gate_);
       TRY(txn.Get(schema_.Usage()));  // fixes the snapshot
@@ -121,11 +126,11 @@ Status SpaceAccount::Recount() {
                       if (!parsed || parsed->stripe) return true;
                       ++inodes;
                       const auto record = InodeRecord::Decode(parsed->inode, value, false);
-                      if (record) bytes += static_cast<int64_t>(record->charged_bytes);
+                      if (record) bytes += record->charged_bytes;
                       return true;
                     });
   }));
-  bytes_.fetch_add(bytes - bytes_then);
+  bytes_.fetch_add(static_cast<int64_t>(bytes) - bytes_then);
   inodes_.fetch_add(inodes - inodes_then);
   needs_recount_ = false;
   LogInfo("usage counted anew: {} bytes, {} inodes", used_bytes(), used_inodes());

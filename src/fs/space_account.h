@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <shared_mutex>
 
 #include "base/result.h"
@@ -36,8 +37,12 @@ class SpaceAccount {
 
   // Reads the record. `read_only`: writes nothing.
   Status Open(bool read_only);
-  // Writes the record exactly.
+  // Writes the record exactly. Nothing may be counted until it is opened again or Reopen is called.
   Status Close();
+  // Goes on after Close.
+  Status Reopen() { return RaiseRecord(bytes_, inodes_); }
+  // Returns once every Operation that began before has ended.
+  void AwaitOperations() { std::unique_lock<std::shared_mutex> gate(gate_); }
 
   // Holds the right to change the count: from before an operation reserves until what it did is
   // counted. A recount waits for all of them for a moment, to take its snapshot between them.
@@ -91,8 +96,9 @@ class SpaceAccount {
 
   Mutex record_mutex_;
   // What the stored record says; read without the mutex to see whether it must be raised.
-  std::atomic<int64_t> record_bytes_{0};
-  std::atomic<int64_t> record_inodes_{0};
+  // Below all counts while it says nothing of what may come.
+  std::atomic<int64_t> record_bytes_{INT64_MIN};
+  std::atomic<int64_t> record_inodes_{INT64_MIN};
 };
 
 }  // namespace tifs::fs

@@ -133,31 +133,51 @@ bool AddPreallocated(InodeRecord& inode, BlockRange range) {
   return true;
 }
 
+struct PresentLength {
+  BlockIndex index;
+  uint32_t length_bytes = 0;
+};
+
+// The present blocks of a range; ends the range before the first that is one too many.
+Result<std::vector<PresentLength>> LoadLengths(Operation& op, const InodeRecord& inode,
+                                               BlockRange& range) {
+  std::vector<PresentLength> present;
+  TRY(op.mount.blocks->Scan(op.blocks, inode.number, range, [&](const StoredBlock& block) {
+    if (present.size() == kMaxPresentAtOnce) {
+      range.end = block.index;
+      return false;
+    }
+    present.push_back({block.index, block.length_bytes});
+    return true;
+  }));
+  return present;
+}
+
 // What all blocks of a range cost as the record stands.
-Result<int64_t> ChargeOfRange(Operation& op, const InodeRecord& inode, const BlockRange& range) {
-  const uint64_t block_size = BlockSize(op);
-  int64_t charge = 0;
+uint64_t ChargeOfRange(const InodeRecord& inode, const BlockRange& range,
+                       const std::vector<PresentLength>& present, uint64_t block_size) {
+  uint64_t charge = 0;
   for (const BlockRange& reserved : inode.preallocated) {
     const BlockRange common{std::max(reserved.begin, range.begin),
                             std::min(reserved.end, range.end)};
-    charge += static_cast<int64_t>(common.size() * block_size);
+    charge += common.size() * block_size;
   }
-  TRY(op.mount.blocks->Scan(op.blocks, inode.number, range, [&](const StoredBlock& block) {
-    if (!inode.IsPreallocated(block.index)) {
-      charge += static_cast<int64_t>(inode.ChargeOf(block.index, block.length_bytes, block_size));
-    }
-    return true;
-  }));
+  for (const PresentLength& block : present) {
+    if (inode.IsPreallocated(block.index)) continue;
+    charge += inode.ChargeOf(block.index, block.length_bytes, block_size);
+  }
   return charge;
 }
 
-// Runs `change` on the record's preallocated ranges inside `range` and charges the difference.
+// Runs `change` on the record's preallocated ranges inside `range`, which is shortened to what one
+// transaction may look at, and charges the difference.
 template <typename Change>
-Status ChangePreallocation(Operation& op, InodeRecord& inode, const BlockRange& range,
-                           Change change) {
-  const int64_t before = TRY(ChargeOfRange(op, inode, range));
+Status ChangePreallocation(Operation& op, InodeRecord& inode, BlockRange& range, Change change) {
+  const std::vector<PresentLength> present = TRY(LoadLengths(op, inode, range));
+  const uint64_t before = ChargeOfRange(inode, range, present, BlockSize(op));
   if (!change()) return Error(ErrorCode::kNoSpace, "preallocated ranges of a file");
-  op.Charge(inode, TRY(ChargeOfRange(op, inode, range)) - before);
+  const uint64_t after = ChargeOfRange(inode, range, present, BlockSize(op));
+  op.Charge(inode, static_cast<int64_t>(after - before));
   return {};
 }
 
@@ -256,7 +276,7 @@ Result<uint64_t> Preallocate(Operation& op, InodeRecord& inode, uint64_t begin_b
   const uint64_t block_size = BlockSize(op);
   const BlockIndex first{begin_bytes / block_size};
   const BlockIndex last{RoundUp(end_bytes, block_size) / block_size};
-  const BlockRange range{first, {std::min(last.value, first.value + kMaxPreallocatedAtOnce)}};
+  BlockRange range{first, last};
   TRY(ChangePreallocation(op, inode, range, [&] { return AddPreallocated(inode, range); }));
   return std::min(range.end.value * block_size, std::max(end_bytes, begin_bytes));
 }
@@ -265,19 +285,16 @@ Result<bool> GiveUpPreallocation(Operation& op, InodeRecord& inode, uint64_t beg
                                  uint64_t end_bytes) {
   const uint64_t block_size = BlockSize(op);
   const BlockRange whole{{RoundUp(begin_bytes, block_size) / block_size}, {end_bytes / block_size}};
-  for (auto it = inode.preallocated.rbegin(); it != inode.preallocated.rend(); ++it) {
-    BlockRange common{std::max(it->begin, whole.begin), std::min(it->end, whole.end)};
+  for (const BlockRange& reserved : inode.preallocated) {
+    const BlockRange common{std::max(reserved.begin, whole.begin),
+                            std::min(reserved.end, whole.end)};
     if (common.empty()) continue;
-    const bool last = common.size() <= kMaxPreallocatedAtOnce &&
-                      std::none_of(std::next(it), inode.preallocated.rend(), [&](const auto& r) {
-                        return whole.begin < r.end && r.begin < whole.end;
-                      });
-    common.begin.value = std::max(common.begin.value,
-                                  common.end.value - std::min(common.end.value,
-                                                              kMaxPreallocatedAtOnce));
-    TRY(ChangePreallocation(op, inode, common,
-                            [&] { return RemovePreallocated(inode, common); }));
-    return last;
+    BlockRange range = common;
+    TRY(ChangePreallocation(op, inode, range, [&] { return RemovePreallocated(inode, range); }));
+    // `reserved` is gone: the ranges are others now.
+    return range == common && std::ranges::none_of(inode.preallocated, [&](const BlockRange& r) {
+      return whole.begin < r.end && r.begin < whole.end;
+    });
   }
   return true;
 }

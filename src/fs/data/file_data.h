@@ -19,8 +19,9 @@ namespace tifs::fs::file_data {
 
 // As many blocks as one transaction deletes or zeroes directly; more become a pending clear.
 inline constexpr uint64_t kMaxBlocksAtOnce = 256;
-// As many preallocated blocks as one transaction adds or gives up, each of whose blocks it looks at.
-inline constexpr uint64_t kMaxPreallocatedAtOnce = 4096;
+// As many present blocks as one transaction looks at that adds or gives up preallocation; what is
+// absent costs nothing, however much it is.
+inline constexpr uint64_t kMaxPresentAtOnce = 4096;
 
 // Fills `out` from `offset_bytes`; how much lies before the end of the file.
 Result<size_t> Read(Operation& op, const InodeRecord& inode, uint64_t offset_bytes,
@@ -31,12 +32,12 @@ Status Write(Operation& op, InodeRecord& inode, uint64_t offset_bytes, std::stri
 Status Truncate(Operation& op, InodeRecord& inode, uint64_t size_bytes);
 // Makes a range read as zeros and frees what it held; the size stays.
 Status Punch(Operation& op, InodeRecord& inode, uint64_t begin_bytes, uint64_t end_bytes);
-// Reserves at most kMaxPreallocatedAtOnce blocks of a range; returns where it stopped, at least
+// Reserves a range, as far as kMaxPresentAtOnce lets it; returns where it stopped, at least
 // `end_bytes` when done. kNoSpace where the record has no room for another range.
 Result<uint64_t> Preallocate(Operation& op, InodeRecord& inode, uint64_t begin_bytes,
                              uint64_t end_bytes);
-// Gives up preallocation inside a range, whole blocks only, at most kMaxPreallocatedAtOnce from its
-// end. True once none is left there.
+// Gives up preallocation inside a range, whole blocks only, as far as kMaxPresentAtOnce lets it.
+// True once none is left there.
 Result<bool> GiveUpPreallocation(Operation& op, InodeRecord& inode, uint64_t begin_bytes,
                                  uint64_t end_bytes);
 // The first offset from `offset_bytes` that holds data or a hole. kNoSuchOffset.

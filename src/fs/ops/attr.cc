@@ -30,6 +30,16 @@ Status CheckChanges(Operation& op, const InodeRecord& inode, const AttributeChan
   return {};
 }
 
+// A time that could not be read again must not be stored.
+Status CheckTimes(const AttributeChanges& changes) {
+  constexpr uint32_t kSecond = 1'000'000'000;
+  const bool bad = (changes.atime && changes.atime->time.nanoseconds >= kSecond) ||
+                   (changes.mtime && changes.mtime->time.nanoseconds >= kSecond) ||
+                   (changes.ctime && changes.ctime->nanoseconds >= kSecond);
+  if (bad) return Error(ErrorCode::kInvalid, "time");
+  return {};
+}
+
 Status ChangeMode(Operation& op, InodeRecord& inode, uint32_t mode) {
   if (!op.context.IsRoot() && !IsMember(op.context, inode.gid)) mode &= ~uint32_t{S_ISGID};
   inode.mode = (inode.mode & S_IFMT) | (mode & 07777);
@@ -69,16 +79,18 @@ Result<Entry> GetAttributes(Operation& op, InodeNumber inode) {
   return EntryOf(op, TRY(op.records.LoadInode(inode, InlineData::kSkip)));
 }
 
-Result<Entry> SetAttributes(Operation& op, InodeNumber number, const AttributeChanges& changes,
-                            bool through_handle) {
+Result<ChangedAttributes> SetAttributes(Operation& op, InodeNumber number,
+                                        const AttributeChanges& changes, bool through_handle) {
   InodeRecord inode = TRY(op.records.LoadInode(number));
+  TRY(CheckTimes(changes));
   TRY(CheckChanges(op, inode, changes, through_handle));
+  const uint64_t old_size_bytes = inode.size_bytes;
   if (inode.IsDirectory()) {
     // The stripes' times move into the inode, where they can be set; and what adds or removes entries
     // meanwhile conflicts.
     const StripeRecord stripes = TRY(op.records.LoadStripes(number));
-    inode.mtime = std::max(inode.mtime, stripes.mtime);
-    inode.ctime = std::max(inode.ctime, stripes.ctime);
+    inode.mtime = stripes.MtimeOf(inode);
+    inode.ctime = stripes.CtimeOf(inode);
     TRY(op.records.ResetStripeTimes(number));
   }
   Touch(inode, op.now, changes.size_bytes.has_value());
@@ -88,10 +100,14 @@ Result<Entry> SetAttributes(Operation& op, InodeNumber number, const AttributeCh
   if (changes.atime) inode.atime = changes.atime->now ? op.now : changes.atime->time;
   if (changes.mtime) inode.mtime = changes.mtime->now ? op.now : changes.mtime->time;
   if (changes.ctime) inode.ctime = *changes.ctime;
+  if (changes.atime) op.mount.atimes.Forget(number);
   TRY(op.records.StoreInode(inode));
-  Entry entry = TRY(EntryOf(op, inode));
-  if (changes.atime) entry.attributes.atime = inode.atime;  // a read's pending one is forgotten
-  return entry;
+  ChangedAttributes changed{TRY(EntryOf(op, inode)), false};
+  if (changes.atime) changed.entry.attributes.atime = inode.atime;
+  // Only a file that does not grow loses what was reserved beyond its end, as on ext4.
+  changed.reserved_beyond = changes.size_bytes && *changes.size_bytes <= old_size_bytes &&
+                            !inode.preallocated.empty();
+  return changed;
 }
 
 Status Access(Operation& op, InodeNumber inode, int mask) {
@@ -101,6 +117,7 @@ Status Access(Operation& op, InodeNumber inode, int mask) {
 
 Status StoreAtimes(Operation& op, std::span<const std::pair<InodeNumber, Timespec>> atimes) {
   for (const auto& [number, atime] : atimes) {
+    if (!op.mount.atimes.IsTaken(number)) continue;  // set explicitly meanwhile
     Result<InodeRecord> inode = op.records.LoadInode(number);
     if (!inode) {
       if (inode.error().code() == ErrorCode::kStale) continue;

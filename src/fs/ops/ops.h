@@ -20,10 +20,17 @@ Result<std::string> Readlink(Operation& op, InodeNumber inode);
 
 // attr.cc
 Result<Entry> GetAttributes(Operation& op, InodeNumber inode);
-Result<Entry> SetAttributes(Operation& op, InodeNumber inode, const AttributeChanges& changes,
-                            bool through_handle);
+struct ChangedAttributes {
+  Entry entry;
+  // The file was cut (or keeps its size) and has preallocation, which may lie beyond its end: to be
+  // given up.
+  bool reserved_beyond = false;
+};
+Result<ChangedAttributes> SetAttributes(Operation& op, InodeNumber inode,
+                                        const AttributeChanges& changes, bool through_handle);
 Status Access(Operation& op, InodeNumber inode, int mask);
-// Stores access times that reads have moved; an inode that is gone is passed over.
+// Stores access times that reads have moved and AtimeTable::Take took; an inode that is gone is
+// passed over.
 Status StoreAtimes(Operation& op, std::span<const std::pair<InodeNumber, Timespec>> atimes);
 
 // create.cc

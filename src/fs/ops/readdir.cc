@@ -85,8 +85,16 @@ Result<bool> VisitListed(Operation& op, const std::vector<Listed>& listed, bool 
   for (size_t i = 0; i < listed.size(); ++i) {
     const Listed& one = listed[i];
     Entry entry;
-    const bool has_entry = with_attributes && inodes[i].has_value();
-    if (has_entry) entry = TRY(EntryOf(op, *inodes[i]));
+    bool has_entry = with_attributes && inodes[i].has_value();
+    if (has_entry) {
+      Result<Entry> loaded = EntryOf(op, *inodes[i]);
+      has_entry = loaded.ok();
+      if (has_entry) entry = *loaded;
+      // What is corrupt is listed by its name, so that the others beside it can be reached.
+      if (!has_entry && loaded.error().code() != ErrorCode::kCorrupt) {
+        return std::move(loaded).error();
+      }
+    }
     if (!visitor({one.name, one.dentry.inode, one.dentry.type_mode, one.cookie,
                   has_entry ? &entry : nullptr})) {
       return false;
@@ -102,9 +110,10 @@ Status ReadDirectory(Operation& op, InodeNumber number, uint64_t cookie, size_t 
   InodeRecord directory = TRY(op.records.LoadInode(number, InlineData::kSkip));
   if (!directory.IsDirectory()) return Error(ErrorCode::kNotDirectory, "readdir");
   if (directory.nlink == 0) return {};  // removed while it was open: empty
+  if (cookie > INT64_MAX) return {};    // beyond every position
   const StripeRecord stripes = TRY(op.records.LoadStripes(number));
-  directory.mtime = std::max(directory.mtime, stripes.mtime);
-  directory.ctime = std::max(directory.ctime, stripes.ctime);
+  directory.mtime = stripes.MtimeOf(directory);
+  directory.ctime = stripes.CtimeOf(directory);
   op.WasRead(directory);
   size_t left = limit == 0 ? SIZE_MAX : limit;
   bool more = true;

@@ -76,6 +76,27 @@ Status StoreChanged(Operation& op, InodeRecord& inode) {
   return op.records.StoreInode(inode);
 }
 
+// The names of an inode's attributes, each ended by a NUL, as far as `wanted` says yes.
+template <typename Wanted>
+Result<std::string> NamesOf(Operation& op, InodeNumber number, Wanted wanted) {
+  std::string names;
+  const KeySpan span = op.mount.schema.Xattrs(number);
+  TRY(op.txn.Scan(span.range(), 0, kv::Direction::kForward,
+                  [&](std::string_view key, std::string_view) {
+                    const auto parsed = op.mount.schema.ParseXattr(key);
+                    if (parsed && wanted(parsed->name)) names.append(parsed->name).push_back('\0');
+                    return names.size() <= kMaxXattrListBytes;
+                  }));
+  return names;
+}
+
+// What no listxattr(2) could list must not be set.
+Status CheckRoomForName(Operation& op, InodeNumber number, std::string_view name) {
+  const std::string names = TRY(NamesOf(op, number, [](std::string_view) { return true; }));
+  if (names.size() + name.size() + 1 <= kMaxXattrListBytes) return {};
+  return Error(ErrorCode::kNoSpace, "setxattr");
+}
+
 Status RemoveKnown(Operation& op, InodeRecord& inode, std::string_view name) {
   if (IsAcl(name)) inode.Set(AclFlag(name), false);
   if (name == kCapabilityName) inode.Set(InodeRecord::kHasCapability, false);
@@ -107,6 +128,7 @@ Status SetXattr(Operation& op, InodeNumber number, std::string_view name, std::s
                       TRY(op.records.LoadXattr(number, name)).has_value();
   if (exists && flag == XattrFlag::kCreate) return Error(ErrorCode::kExists, "setxattr");
   if (!exists && flag == XattrFlag::kReplace) return Error(ErrorCode::kNoAttribute, "setxattr");
+  if (!exists && inode.Has(InodeRecord::kHasXattrs)) TRY(CheckRoomForName(op, number, name));
   if (IsAcl(name)) {
     if (value.empty()) return RemoveKnown(op, inode, name);
     TRY(SetAcl(op, inode, name, value));
@@ -120,18 +142,11 @@ Status SetXattr(Operation& op, InodeNumber number, std::string_view name, std::s
 
 Result<std::string> ListXattrs(Operation& op, InodeNumber number) {
   const InodeRecord inode = TRY(op.records.LoadInode(number, InlineData::kSkip));
-  std::string names;
-  if (!inode.Has(InodeRecord::kHasXattrs)) return names;
+  if (!inode.Has(InodeRecord::kHasXattrs)) return std::string();
   const bool sees_trusted = op.context.IsRoot();
-  const KeySpan span = op.mount.schema.Xattrs(number);
-  TRY(op.txn.Scan(span.range(), 0, kv::Direction::kForward,
-                  [&](std::string_view key, std::string_view) {
-                    const auto parsed = op.mount.schema.ParseXattr(key);
-                    if (!parsed) return true;
-                    if (parsed->name.starts_with("trusted.") && !sees_trusted) return true;
-                    names.append(parsed->name).push_back('\0');
-                    return names.size() <= kMaxXattrListBytes;
-                  }));
+  std::string names = TRY(NamesOf(op, number, [&](std::string_view name) {
+    return sees_trusted || !name.starts_with("trusted.");
+  }));
   if (names.size() > kMaxXattrListBytes) return Error(ErrorCode::kArgumentTooBig, "listxattr");
   return names;
 }
