@@ -408,8 +408,15 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
                                                            const std::string& mount_point,
                                                            const MountOptions& options) {
   TRY(store->Open(ClaimedStore::Mode::kWrite, options.memory_bytes));
-  auto file_system = TRY(OpenFileSystem(*store, uri, FileSystemOptionsOf(options)));
-  if (options.read_only) {
+  fs::FileSystemOptions file_system_options = FileSystemOptionsOf(options);
+  auto opened = OpenFileSystem(*store, uri, file_system_options);
+  if (!opened && options.read_only && opened.error().code() == ErrorCode::kNotSupported) {
+    // Features that an older release may read and not write.
+    file_system_options.read_only = true;
+    opened = OpenFileSystem(*store, uri, file_system_options);
+  }
+  std::unique_ptr<fs::FileSystem> file_system = TRY(std::move(opened));
+  if (options.read_only && !file_system_options.read_only) {
     if (Status status = file_system->SetReadOnly(true); !status) {
       return ExplainedAs(Escaped(uri.path), std::move(status).error());
     }

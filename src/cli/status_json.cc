@@ -106,7 +106,7 @@ Json StatsToJson(fs::FileSystem& file_system, ClaimedStore& store, double uptime
 Json CheckReportToJson(const fs::CheckReport& report) {
   Json findings = Json::array();
   for (const fs::CheckFinding& finding : report.findings) {
-    findings.push_back({{"what", Escaped(finding.what)}, {"repaired", finding.repaired}});
+    findings.push_back({{"what", finding.what}, {"repaired", finding.repaired}});
   }
   return {{"inodes", report.inodes},         {"directories", report.directories},
           {"blocks", report.blocks},         {"orphans", report.orphans},

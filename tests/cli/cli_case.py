@@ -33,6 +33,7 @@ class CliCase(unittest.TestCase):
     """Cases run in a directory of their own; `tifs` is the binary."""
 
     tifs = None
+    damage_program = None
     documented = documented_errors()
     bed = None  # shared by all cases; a reaper cleans up if the test is killed
 
@@ -179,11 +180,13 @@ def run(cases, require=None):
     """The main program of a file of cases. `require` raises Skipped where they cannot run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tifs", metavar="BINARY", required=True)
+    parser.add_argument("--damage", metavar="PROGRAM", help="damage_store, for the cases that need it")
     parser.add_argument("-k", metavar="PATTERN", action="append", help="only the cases that match")
     arguments = parser.parse_args()
     if require:
         require()
     CliCase.tifs = os.path.abspath(arguments.tifs)
+    CliCase.damage_program = arguments.damage
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*{pattern}*" for pattern in arguments.k] if arguments.k else None
     suite = unittest.TestSuite(loader.loadTestsFromTestCase(case) for case in cases)
