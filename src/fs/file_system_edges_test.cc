@@ -267,6 +267,26 @@ TEST_F(FileSystemEdgesTest, AnAccessTimeThatIsSetOutranksAReadBeforeIt) {
   EXPECT_EQ(Stat(inode).atime, (Timespec{12345, 0}));
 }
 
+TEST_F(FileSystemEdgesTest, AnUnlinkedFileCanBeOpenedAnewWhileItIsOpen) {
+  const auto file = fs_->Create(context_, kRootInode, "a", 0644, {});
+  const InodeNumber inode = file->entry.attributes.inode;
+  ASSERT_TRUE(fs_->Write(context_, inode, {}, 0, "here", {}).ok());
+  ASSERT_TRUE(fs_->Unlink(context_, kRootInode, "a").ok());
+  const auto again = fs_->Open(context_, inode, {.read = true});
+  ASSERT_TRUE(again.ok()) << again.error().ToString();
+  ASSERT_TRUE(fs_->Release(inode, file->file.handle).ok());
+  while (*fs_->RunBackgroundStep()) {
+  }
+  std::string out(4, '\0');
+  EXPECT_TRUE(fs_->Read(context_, inode, {}, 0, out).ok());
+  EXPECT_EQ(out, "here");
+  ASSERT_TRUE(fs_->Release(inode, again->handle).ok());
+  EXPECT_EQ(CodeOf(fs_->Open(context_, inode, {.read = true})), ErrorCode::kStale);
+  while (*fs_->RunBackgroundStep()) {
+  }
+  EXPECT_EQ(CodeOf(fs_->GetAttributes(context_, inode)), ErrorCode::kStale);
+}
+
 TEST_F(FileSystemEdgesTest, AbsurdRangesAndCountsAreCorrupt) {
   InodeRecord inode;
   inode.mode = S_IFREG | 0644;

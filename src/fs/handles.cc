@@ -45,6 +45,13 @@ bool HandleTable::MarkUnlinked(InodeNumber inode, kv::Timestamp begun) {
   return true;
 }
 
+bool HandleTable::KeepsUnlinked(InodeNumber inode) const {
+  const Shard& shard = ShardOf(inode);
+  MutexLock lock(shard.mutex);
+  const auto it = shard.inodes.find(inode.value);
+  return it != shard.inodes.end() && it->second.unlinked.has_value();
+}
+
 bool HandleTable::BeginDelete(InodeNumber inode) {
   Shard& shard = ShardOf(inode);
   MutexLock lock(shard.mutex);

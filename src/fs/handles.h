@@ -33,6 +33,8 @@ class HandleTable {
   // Marks an inode as unlinked by the transaction that began at `begun`, so that its last Remove says
   // so. False if it is not open.
   bool MarkUnlinked(InodeNumber inode, kv::Timestamp begun);
+  // Whether the inode is open and marked so: then it stays until its last Remove.
+  bool KeepsUnlinked(InodeNumber inode) const;
   // False if the inode is open or being deleted; else no Add succeeds until EndDelete.
   bool BeginDelete(InodeNumber inode);
   void EndDelete(InodeNumber inode);

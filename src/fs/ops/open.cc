@@ -2,12 +2,21 @@
 #include "fs/ops/ops.h"
 
 namespace tifs::fs::ops {
+namespace {
+
+// Open entered the handle table before it read the inode: one that lost its last link before that
+// may be reclaimed at any moment, unless another handle keeps it, as when a program opens
+// /proc/self/fd/N or a shell's here-document anew.
+Status CheckStays(const Operation& op, const InodeRecord& inode) {
+  if (inode.nlink > 0 || op.mount.handles.KeepsUnlinked(inode.number)) return {};
+  return Error(ErrorCode::kStale, "unlinked");
+}
+
+}  // namespace
 
 Status OpenFile(Operation& op, InodeNumber number, OpenFlags flags) {
   const InodeRecord inode = TRY(op.records.LoadInode(number, InlineData::kSkip));
-  // Open entered the handle table before this read: an inode that lost its last link before that
-  // may be reclaimed at any moment, and only one that has a link cannot.
-  if (inode.nlink == 0) return Error(ErrorCode::kStale, "unlinked");
+  TRY(CheckStays(op, inode));
   if (inode.IsDirectory() && flags.write) return Error(ErrorCode::kIsDirectory, "open");
   uint32_t wanted = 0;
   if (flags.read) wanted |= kMayRead;
@@ -19,7 +28,7 @@ Status OpenFile(Operation& op, InodeNumber number, OpenFlags flags) {
 Status OpenDirectory(Operation& op, InodeNumber number) {
   const InodeRecord inode = TRY(op.records.LoadInode(number, InlineData::kSkip));
   if (!inode.IsDirectory()) return Error(ErrorCode::kNotDirectory, "opendir");
-  if (inode.nlink == 0) return Error(ErrorCode::kStale, "removed");
+  TRY(CheckStays(op, inode));
   return CheckAccess(op, inode, kMayRead);
 }
 
