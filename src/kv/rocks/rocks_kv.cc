@@ -80,10 +80,11 @@ Result<std::unique_ptr<RocksKv>> RocksKv::Open(const RocksOptions& options) {
 
 Status RocksKv::OpenDb() {
   const bool is_local = !options_.file_system;
-  env_ = rocksdb::NewCompositeEnv(std::make_shared<WalFileSystem>(
+  file_system_ = std::make_shared<WalFileSystem>(
       is_local ? rocksdb::FileSystem::Default() : options_.file_system,
       WalFileSystem::Features{.zeros_ahead = is_local || options_.file_system_is_posix,
-                              .private_files = is_local}));
+                              .private_files = is_local});
+  env_ = rocksdb::NewCompositeEnv(file_system_);
 
   const rocksdb::Status exists = env_->FileExists(options_.path + "/CURRENT");
   if (!exists.ok() && !exists.IsNotFound()) return ErrorFromRocks(exists, "open store");
@@ -190,13 +191,24 @@ Status RocksKv::Sync() {
 
 Status RocksKv::WriteLog(bool durable) {
   TRY(health_->CheckWritable([this] { return Resume(); }));
-  const rocksdb::Status status = db_->FlushWAL(durable);
-  if (status.ok()) return {};
-  return health_->NoteFailure(status, durable ? "sync" : "write out");
+  {
+    // No write may come between RocksDB's noticing that the log cannot be written and its refusing
+    // of writes for that reason: it would be a failed assertion, and Debian's RocksDB has those on.
+    MutexLock lock(commit_mutex_);
+    const rocksdb::Status status = db_->FlushWAL(false);
+    if (!status.ok()) return health_->NoteFailure(status, "write out");
+  }
+  if (!durable) return {};
+  const rocksdb::IOStatus status = file_system_->SyncLogs();
+  if (!status.ok()) return health_->NoteFailure(status, "sync");
+  return {};
 }
 
-// Flushes the memtables besides, so all that was committed is durable afterwards.
-Status RocksKv::Resume() { return StatusFromRocks(db_->Resume(), "resume"); }
+// Whatever did not reach a log reaches a table: afterwards all that was committed is durable.
+Status RocksKv::Resume() {
+  TRY(StatusFromRocks(db_->Resume(), "resume"));
+  return StatusFromRocks(db_->Flush(rocksdb::FlushOptions()), "resume");
+}
 
 Result<SpaceUsage> RocksKv::Space() {
   if (!options_.file_system) {

@@ -26,6 +26,7 @@ class Status;
 namespace tifs::kv {
 
 class StoreHealth;
+class WalFileSystem;
 
 // The embedded store: transactions over one RocksDB. One process at a time has it open.
 //
@@ -70,10 +71,11 @@ class RocksKv : public Store {
   Status OpenDb();
   Status LockForReading();
   Status Commit(const WriteBuffer& buffer, uint64_t begun_after) EXCLUDES(commit_mutex_);
-  Status WriteLog(bool durable);
+  Status WriteLog(bool durable) EXCLUDES(commit_mutex_);
   Status Resume();
 
   const RocksOptions options_;
+  std::shared_ptr<WalFileSystem> file_system_;
   std::unique_ptr<rocksdb::Env> env_;
   rocksdb::FileLock* read_lock_ = nullptr;
   std::unique_ptr<StoreHealth> health_;

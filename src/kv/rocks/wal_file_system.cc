@@ -29,11 +29,11 @@ std::string DirectoryOf(const std::string& path) { return path.substr(0, path.rf
 
 }  // namespace
 
-// A log that is written. RocksDB appends from one thread at a time and syncs from another one.
+// A log that is written. RocksDB appends from one thread at a time; syncs come from others.
 class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
  public:
   LogWriter(std::unique_ptr<rocksdb::FSWritableFile> file, WalFileSystem& file_system,
-            std::string path, std::shared_ptr<Log> previous)
+            std::string path)
       : FSWritableFileOwnerWrapper(std::move(file)),
         file_system_(file_system),
         path_(std::move(path)),
@@ -41,11 +41,11 @@ class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
         extends_(file_system.features_.zeros_ahead) {
     MutexLock lock(log_->mutex);
     log_->writer = this;
-    log_->previous = std::move(previous);
   }
   ~LogWriter() override { Detach(); }
 
   std::shared_ptr<Log> log() const { return log_; }
+  std::string directory() const { return DirectoryOf(path_); }
 
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
     return Write(data, [&] { return target()->Append(data, options, debug); });
@@ -66,7 +66,6 @@ class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
     return target()->Close(options, debug);
   }
 
-  // For the log after this one: makes it durable unless it is already.
   IOStatus SyncIfDirty() {
     {
       MutexLock lock(mutex_);
@@ -100,7 +99,7 @@ class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
 template <typename WriteFn>
 IOStatus WalFileSystem::LogWriter::Write(const Slice& data, const WriteFn& write) {
   if (is_first_byte_) {
-    IOStatus synced = file_system_.SyncLogsBefore(*log_, DirectoryOf(path_));
+    IOStatus synced = file_system_.Sync(file_system_.LogsBefore(log_.get()));
     if (!synced.ok()) return synced;
     is_first_byte_ = false;
   }
@@ -127,6 +126,7 @@ IOStatus WalFileSystem::LogWriter::Flush(const SyncFn& sync) {
 }
 
 void WalFileSystem::LogWriter::Detach() {
+  file_system_.Forget(*log_);
   {
     MutexLock lock(log_->mutex);
     log_->writer = nullptr;
@@ -216,19 +216,29 @@ IOStatus WalFileSystem::SyncDirectory(const std::string& path) {
   return status.ok() ? directory->Fsync(IOOptions(), nullptr) : status;
 }
 
-IOStatus WalFileSystem::SyncLogsBefore(Log& log, const std::string& directory) {
-  MutexLock lock(log.mutex);
-  if (!log.previous) return IOStatus::OK();
-  IOStatus status = SyncLogsBefore(*log.previous, directory);
-  if (!status.ok()) return status;
-  {
-    MutexLock previous_lock(log.previous->mutex);
-    if (log.previous->writer) status = log.previous->writer->SyncIfDirty();
+WalFileSystem::Logs WalFileSystem::LogsBefore(const Log* end) {
+  MutexLock lock(mutex_);
+  const auto is_end = [end](const std::shared_ptr<Log>& log) { return log.get() == end; };
+  return {open_logs_.begin(), std::ranges::find_if(open_logs_, is_end)};
+}
+
+void WalFileSystem::Forget(const Log& log) {
+  MutexLock lock(mutex_);
+  std::erase_if(open_logs_, [&](const std::shared_ptr<Log>& open) { return open.get() == &log; });
+}
+
+IOStatus WalFileSystem::Sync(const Logs& logs) {
+  for (const std::shared_ptr<Log>& log : logs) {
+    MutexLock lock(log->mutex);
+    if (!log->writer) continue;
+    IOStatus status = log->writer->SyncIfDirty();
+    if (status.ok() && !log->name_is_durable) {
+      status = SyncDirectory(log->writer->directory());
+      log->name_is_durable = status.ok();
+    }
     if (!status.ok()) return status;
   }
-  status = SyncDirectory(directory);
-  if (status.ok()) log.previous.reset();
-  return status;
+  return IOStatus::OK();
 }
 
 IOStatus WalFileSystem::NewWritableFile(const std::string& path, const FileOptions& options,
@@ -236,9 +246,11 @@ IOStatus WalFileSystem::NewWritableFile(const std::string& path, const FileOptio
                                         IODebugContext* debug) {
   IOStatus status = Restrict(target()->NewWritableFile(path, options, result, debug), path);
   if (!status.ok() || !IsLog(path)) return status;
-  MutexLock lock(mutex_);
-  auto writer = std::make_unique<LogWriter>(std::move(*result), *this, path, newest_log_);
-  newest_log_ = writer->log();
+  auto writer = std::make_unique<LogWriter>(std::move(*result), *this, path);
+  {
+    MutexLock lock(mutex_);
+    open_logs_.push_back(writer->log());
+  }
   *result = std::move(writer);
   return status;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/sync.h"
 
@@ -46,6 +47,11 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
 
   const char* Name() const override { return "TifsWalFileSystem"; }
 
+  // Makes durable what RocksDB has written to its logs. Unlike RocksDB's own sync, one that fails
+  // is the caller's affair alone: RocksDB would refuse all further writes for good, and abort on
+  // one that comes at the wrong moment.
+  rocksdb::IOStatus SyncLogs() { return Sync(LogsBefore(nullptr)); }
+
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* result,
                                     rocksdb::IODebugContext* debug) override;
@@ -65,23 +71,25 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
   class LogWriter;
   class LogReader;
 
-  // A log as the next one sees it.
+  // A log that is open for writing.
   struct Log {
-    Mutex mutex;  // before that of `previous`
-    // Null once RocksDB has closed it: it is durable then, or what it holds is in tables.
+    Mutex mutex;
+    // Null once RocksDB has closed it: what it held is durable, or in tables.
     LogWriter* writer GUARDED_BY(mutex) = nullptr;
-    // Null once it and all before it are durable.
-    std::shared_ptr<Log> previous GUARDED_BY(mutex);
+    bool name_is_durable GUARDED_BY(mutex) = false;
   };
+  using Logs = std::vector<std::shared_ptr<Log>>;
 
   rocksdb::IOStatus Restrict(rocksdb::IOStatus created, const std::string& path) const;
   rocksdb::IOStatus SyncDirectory(const std::string& path);
-  // Makes all logs before `log` durable, and their names.
-  rocksdb::IOStatus SyncLogsBefore(Log& log, const std::string& directory);
+  // The open logs that were made before `end`; all without one.
+  Logs LogsBefore(const Log* end) EXCLUDES(mutex_);
+  rocksdb::IOStatus Sync(const Logs& logs);
+  void Forget(const Log& log) EXCLUDES(mutex_);
 
   const Features features_;
   Mutex mutex_;
-  std::shared_ptr<Log> newest_log_ GUARDED_BY(mutex_);
+  Logs open_logs_ GUARDED_BY(mutex_);  // in the order of their making
 };
 
 }  // namespace tifs::kv
