@@ -31,7 +31,8 @@ class DamageCase(MountCase):
         self.assertEqual(result.returncode, 4, result.stdout)
         self.assertRegex(result.stdout, pattern)
         again = self.run_tifs("fsck", self.uri)
-        self.assertEqual((again.returncode, again.stdout), (4, result.stdout), "without -n on no terminal it only looks")
+        # Without -n and a terminal it only looks.
+        self.assertEqual((again.returncode, again.stdout), (4, result.stdout))
 
     def check_repairs(self):
         result = self.run_tifs("fsck", "-y", self.uri)
