@@ -419,6 +419,10 @@ ModelFs::OpenTimes ModelFs::TimesMayDiffer(InodeNumber inode) const {
   return inodes_.at(inode).open_times;
 }
 
+void ModelFs::AdoptBytes(InodeNumber inode, uint64_t offset_bytes, std::string_view bytes) {
+  inodes_.at(inode).file.Write(offset_bytes, bytes);
+}
+
 void ModelFs::ReleaseAll() {
   for (auto& [number, inode] : inodes_) inode.open_count = 0;
   std::erase_if(inodes_, [](const auto& item) { return item.second.attributes.nlink == 0; });

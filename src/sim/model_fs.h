@@ -108,6 +108,8 @@ class ModelFs {
   OpenTimes TimesMayDiffer(InodeNumber inode) const;
   // Inodes that exist, unlinked and open ones included.
   size_t inode_count() const { return inodes_.size(); }
+  // Makes a file hold these bytes, as if they always had been there; the range lies inside it.
+  void AdoptBytes(InodeNumber inode, uint64_t offset_bytes, std::string_view bytes);
   // Every handle is gone, as after a crash or a remount.
   void ReleaseAll();
 

@@ -14,6 +14,8 @@ struct ComparisonOptions {
   bool charges = true;
   // Holes are reported; else a file may claim to be all data.
   bool holes = true;
+  // Access times that were set by hand are compared.
+  bool atimes = true;
 };
 
 // Why `actual` is not right where the oracle says `expected`; empty: it is.

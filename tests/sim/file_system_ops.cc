@@ -15,19 +15,21 @@ FileSystemOps::FileSystemOps(Opener opener) : opener_(std::move(opener)) {
     std::fprintf(stderr, "open: %s\n", opened.error().ToString().c_str());
     std::abort();
   }
-  file_system_ = *std::move(opened);
+  own_ = *std::move(opened);
+  file_system_ = own_.get();
 }
 
 FileSystemOps::~FileSystemOps() = default;
 
 Status FileSystemOps::Close() {
   Status closed = file_system_->Close();
-  file_system_.reset();
+  own_.reset();
   return closed;
 }
 
 Status FileSystemOps::Reopen() {
-  file_system_ = TRY(opener_());
+  own_ = TRY(opener_());
+  file_system_ = own_.get();
   return {};
 }
 

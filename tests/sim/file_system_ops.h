@@ -11,13 +11,15 @@
 
 namespace tifs::sim {
 
-// fs::FileSystem behind the common face; makes a new one at each Remount.
+// fs::FileSystem behind the common face: one of its own, made anew at each Remount, or another's.
 class FileSystemOps : public InodeOps {
  public:
   using Opener = std::function<Result<std::unique_ptr<fs::FileSystem>>()>;
 
   // Opens at once; the test fails if that does.
   explicit FileSystemOps(Opener opener);
+  // Outlives it, and is never closed by it.
+  explicit FileSystemOps(fs::FileSystem& file_system) : file_system_(&file_system) {}
   ~FileSystemOps() override;
 
   fs::FileSystem& file_system() { return *file_system_; }
@@ -79,7 +81,8 @@ class FileSystemOps : public InodeOps {
   Status KillPrivileges(const Context& context, Inode inode, Handle handle);
 
   const Opener opener_;
-  std::unique_ptr<fs::FileSystem> file_system_;
+  std::unique_ptr<fs::FileSystem> own_;
+  fs::FileSystem* file_system_ = nullptr;
 };
 
 }  // namespace tifs::sim

@@ -65,6 +65,19 @@ void ModelOps::AddTouchedRanges(Inode directory, const std::string& path, Intere
   }
 }
 
+fs::InodeNumber ModelOps::InodeAt(const std::string& path) const {
+  ModelFs model = model_;
+  Inode at = model.root();
+  for (size_t begin = 0; begin < path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const auto found = model.Lookup({}, at, path.substr(begin, end - begin));
+    if (!found) return {};
+    at = found->inode;
+    begin = end + 1;
+  }
+  return at;
+}
+
 Interest ModelOps::TouchedRanges() {
   Interest interest;
   AddTouchedRanges(model_.root(), "", interest);

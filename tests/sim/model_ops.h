@@ -16,6 +16,7 @@ class ModelOps : public InodeOps {
   ModelOps(const ModelOps&) = default;
 
   const ModelFs& model() const { return model_; }
+  ModelFs& model() { return model_; }
 
   Inode Root() override { return model_.root(); }
   Result<fs::Attributes> Lookup(const Context& context, Inode parent,
@@ -124,6 +125,8 @@ class ModelOps : public InodeOps {
 
   // Ranges of regular files that ever held a written byte, by path: what a walk should read.
   Interest TouchedRanges();
+  // 0 if there is nothing at the path; no symbolic links are followed.
+  Inode InodeAt(const std::string& path) const;
 
  private:
   void AddTouchedRanges(Inode directory, const std::string& path, Interest& interest);

@@ -19,6 +19,13 @@ namespace {
 
 using Engine = WorldOptions::Engine;
 
+constexpr FaultRates kLostAnswers{.unavailable_permille = 20,
+                                  .conflict_permille = 100,
+                                  .undetermined_happened_permille = 50,
+                                  .undetermined_lost_permille = 50,
+                                  .undetermined_late_permille = 50,
+                                  .determine_unavailable_permille = 300};
+
 std::vector<Operation> Sequence(uint64_t seed, uint64_t length, const Profile& profile) {
   Random random(seed);
   std::vector<Operation> operations;
@@ -77,27 +84,42 @@ TEST(ModelTest, AgreesOnNames) {
 }
 
 // Truncates, punches and writes with the background clearer stopped anywhere between its steps: old
-// bytes never show, live ones never go.
-TEST(ModelTest, OldBytesNeverShowWhereverTheClearerIsPaused) {
-  WorldOptions world{.name = "clearer", .block_size_bytes = 4096};
+// bytes never show, live ones never go. Large files of few names, so that much is left to clear.
+Profile ClearerProfile(const WorldOptions& world) {
   Profile profile = world.DefaultProfile();
   profile.names = 1;
   profile.contents = 14;
   profile.attributes = 0;
   profile.xattrs = 0;
   profile.special_files = false;
-  profile.largest_write_bytes = 2 << 20;
-  ExpectAgreement(world, profile, 60, 4000);
+  profile.bulk = true;
+  return profile;
+}
+
+TEST(ModelTest, OldBytesNeverShowWhereverTheClearerIsPaused) {
+  WorldOptions world{.name = "clearer", .block_size_bytes = 4096};
+  ExpectAgreement(world, ClearerProfile(world), 20, 4000);
+}
+
+TEST(ModelTest, OldBytesNeverShowInADataFile) {
+  WorldOptions world{.name = "clearer of extents", .extents = true, .block_size_bytes = 4096};
+  ExpectAgreement(world, ClearerProfile(world), 20, 4000);
+}
+
+TEST(ModelTest, AgreesWithADataFile) {
+  WorldOptions world{.name = "extents", .extents = true};
+  ExpectAgreement(world, world.DefaultProfile(), 40, 3000);
+}
+
+TEST(ModelTest, AgreesWithADataFileUnderFaults) {
+  WorldOptions world{.name = "extents and faults", .extents = true, .block_size_bytes = 4096};
+  world.faults = kLostAnswers;
+  ExpectAgreement(world, world.DefaultProfile(), 40, 3000);
 }
 
 TEST(ModelTest, AgreesUnderConflictsAndLostAnswers) {
   WorldOptions world{.name = "faults", .block_size_bytes = 4096};
-  world.faults = {.unavailable_permille = 20,
-                  .conflict_permille = 100,
-                  .undetermined_happened_permille = 50,
-                  .undetermined_lost_permille = 50,
-                  .undetermined_late_permille = 50,
-                  .determine_unavailable_permille = 300};
+  world.faults = kLostAnswers;
   ExpectAgreement(world, world.DefaultProfile(), 40, 3000);
 }
 

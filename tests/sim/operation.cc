@@ -74,7 +74,7 @@ uint64_t Offset(Random& random, const Profile& profile) {
       break;
     case 6:
     case 7:
-      offset = random.Below(6 * block);
+      offset = random.Below((profile.bulk && random.OneIn(2) ? 600 : 6) * block);
       break;
     case 8:
       offset = NearEdge(random, block * (uint64_t{1} << (10 + random.Below(12))));
@@ -257,6 +257,7 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
     case 12:
       op.call = Call::kWrite;
       op.length = std::min(Length(random, profile), profile.largest_write_bytes);
+      if (profile.bulk && random.OneIn(6)) op.length = profile.block_bytes * (200 + random.Below(500));
       op.length = std::min(op.length, profile.far_bytes - op.offset);
       op.pattern = random.Next() | 1;
       if (random.OneIn(12)) op.pattern = 0;
@@ -284,7 +285,10 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
                                           FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
       if (!profile.zero_range) op.flags &= ~FALLOC_FL_ZERO_RANGE;
       // Real space is not endless.
-      if ((op.flags & FALLOC_FL_PUNCH_HOLE) == 0) op.length = std::min<uint64_t>(op.length, 4 << 20);
+      if ((op.flags & FALLOC_FL_PUNCH_HOLE) == 0) {
+        const uint64_t most = profile.real_kernel ? 4 << 20 : profile.block_bytes * 10'000;
+        op.length = std::min(op.length, most);
+      }
       break;
     case 19:
       op.call = OneOf(random, {Call::kSeekData, Call::kSeekHole});

@@ -63,6 +63,8 @@ struct Profile {
   // Largest offset of the far regions; near it, sizes end.
   uint64_t far_bytes = INT64_MAX;
   uint64_t largest_write_bytes = 300 << 10;
+  // Writes of hundreds of blocks, so that cutting them off is left to the background.
+  bool bulk = false;
   bool users = false;         // others than root act, permissions count
   bool real_kernel = false;   // only what system calls can say, within what hardening forbids
   bool background = true;     // kBackground and kRemount

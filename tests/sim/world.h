@@ -22,6 +22,7 @@ namespace tifs::sim {
 struct WorldOptions {
   std::string name;
   enum class Engine : uint8_t { kMem, kRocks } engine = Engine::kMem;
+  bool extents = false;  // file blocks in a data file, not in the store
   uint32_t block_size_bytes = 64 << 10;
   uint64_t capacity_bytes = 0;
   uint64_t max_inodes = 0;
@@ -44,8 +45,8 @@ class World {
 
   // Runs one operation on both; why the answers do not agree, empty: they do.
   std::string Step(const Operation& operation);
-  // Compares the trees.
-  std::string Compare();
+  // Compares the trees. `is_settled`: no work is left to the background.
+  std::string Compare(bool is_settled = false);
   // What holds at the end of any sequence: the trees agree also after all files are closed, all
   // background work is done and the store was opened anew; fs::Check finds nothing; when all is
   // deleted, nothing is left in use.
@@ -59,8 +60,8 @@ class World {
   static constexpr uint64_t kMaxBackgroundSteps = 200'000;
 
   void OpenStore();
+  Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem();
   static bool IsManyTransactions(const Operation& operation);
-  ComparisonOptions Comparison() const;
   std::string RunAllBackground();
   std::string CheckStore();
   std::string DeleteAll();
