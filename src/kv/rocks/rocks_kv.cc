@@ -109,6 +109,7 @@ Status RocksKv::OpenDb() {
   }
   TRY(StatusFromRocks(rocksdb::DB::Open(options, options_.path, &db), "open store"));
   db_.reset(db);
+  TRY(StatusFromRocks(file_system_->EndOpening(), "open store"));
   syncer_ = std::make_unique<WalSyncer>(*options_.clock, options_.wal,
                                         [this](bool durable) { return WriteLog(durable); });
   return {};

@@ -48,18 +48,20 @@ class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
   std::string directory() const { return DirectoryOf(path_); }
 
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
-    return Write(data, [&] { return target()->Append(data, options, debug); });
+    return file_system_.Tell(
+        Write(data, [&] { return target()->Append(data, options, debug); }));
   }
   IOStatus Append(const Slice& data, const IOOptions& options,
                   const rocksdb::DataVerificationInfo& verification,
                   IODebugContext* debug) override {
-    return Write(data, [&] { return target()->Append(data, options, verification, debug); });
+    return file_system_.Tell(
+        Write(data, [&] { return target()->Append(data, options, verification, debug); }));
   }
   IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    return Flush([&] { return target()->Sync(options, debug); });
+    return file_system_.Tell(Flush([&] { return target()->Sync(options, debug); }));
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    return Flush([&] { return target()->Fsync(options, debug); });
+    return file_system_.Tell(Flush([&] { return target()->Fsync(options, debug); }));
   }
   IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
     Detach();
@@ -204,6 +206,20 @@ class WalFileSystem::LogReader : public rocksdb::FSSequentialFileOwnerWrapper {
   char header_[kHeader];
   size_t header_bytes_ = 0;
 };
+
+IOStatus WalFileSystem::Tell(IOStatus status) {
+  if (status.ok()) return status;
+  MutexLock lock(mutex_);
+  if (!opening_) return status;
+  if (open_failure_.ok()) open_failure_ = status;
+  return IOStatus::OK();
+}
+
+IOStatus WalFileSystem::EndOpening() {
+  MutexLock lock(mutex_);
+  opening_ = false;
+  return open_failure_;
+}
 
 IOStatus WalFileSystem::Restrict(IOStatus created, const std::string& path) const {
   if (!created.ok() || !features_.private_files || chmod(path.c_str(), 0600) == 0) return created;

@@ -47,6 +47,11 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
 
   const char* Name() const override { return "TifsWalFileSystem"; }
 
+  // Until this is called, a log that cannot be written or synced is told here only, not to RocksDB:
+  // while it opens, 7.8 waits for ever for a mutex of its own when that fails. Whoever opens must give
+  // up if this answers an error.
+  rocksdb::IOStatus EndOpening();
+
   // Makes durable what RocksDB has written to its logs. Unlike RocksDB's own sync, one that fails
   // is the caller's affair alone: RocksDB would refuse all further writes for good, and abort on
   // one that comes at the wrong moment.
@@ -80,6 +85,8 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
   };
   using Logs = std::vector<std::shared_ptr<Log>>;
 
+  // What RocksDB is told of `status`.
+  rocksdb::IOStatus Tell(rocksdb::IOStatus status);
   rocksdb::IOStatus Restrict(rocksdb::IOStatus created, const std::string& path) const;
   rocksdb::IOStatus SyncDirectory(const std::string& path);
   // The open logs that were made before `end`; all without one.
@@ -89,6 +96,8 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
 
   const Features features_;
   Mutex mutex_;
+  bool opening_ GUARDED_BY(mutex_) = true;
+  rocksdb::IOStatus open_failure_ GUARDED_BY(mutex_);
   Logs open_logs_ GUARDED_BY(mutex_);  // in the order of their making
 };
 
