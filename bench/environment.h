@@ -19,8 +19,8 @@ namespace tifs::bench {
 // How much each work does. Every figure is a rate or a time of this much.
 struct Scale {
   uint32_t created_files;
-  uint32_t listed_files;   // stat, readdir, rename, unlink
-  uint32_t listing_passes;  // a pass over `listed_files` is short, so it is repeated
+  uint32_t listed_files;     // stat, readdir, rename, unlink
+  uint32_t listing_passes;   // a pass over `listed_files` is short, so it is repeated
   uint64_t file_size_bytes;  // the one large file of the data works
   uint32_t random_reads_per_job;
   uint32_t random_writes;

@@ -124,8 +124,8 @@ int SetTimes(int path_fd, const struct stat& attr, int to_set) {
 }
 
 int ApplyAttr(int path_fd, const struct stat& attr, int to_set, const fuse_file_info* fi) {
-  constexpr int kTimes = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME |
-                         FUSE_SET_ATTR_MTIME_NOW;
+  constexpr int kTimes =
+      FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW;
   const ProcPath path(path_fd);
   if ((to_set & FUSE_SET_ATTR_MODE) != 0 && chmod(path.c_str(), attr.st_mode) == -1) return -1;
   if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0) {

@@ -49,8 +49,7 @@ Status CheckAccess(Operation& op, const InodeRecord& inode, uint32_t wanted) {
 }
 
 Status CheckOwner(Operation& op, const InodeRecord& inode) {
-  if (!op.mount.options.check_permissions || op.context.IsRoot() ||
-      op.context.uid == inode.uid) {
+  if (!op.mount.options.check_permissions || op.context.IsRoot() || op.context.uid == inode.uid) {
     return {};
   }
   return Error(ErrorCode::kNotPermitted, "not the owner");

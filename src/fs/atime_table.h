@@ -12,9 +12,9 @@
 
 namespace tifs::fs {
 
-// Access times that reads have moved and that are not stored yet, so that no read waits for a write.
-// stat overlays them; the background stores them in batches. Lost by a crash. Safe for several
-// threads.
+// Access times that reads have moved and that are not stored yet, so that no read waits for a
+// write. stat overlays them; the background stores them in batches. Lost by a crash. Safe for
+// several threads.
 class AtimeTable {
  public:
   // At this many the owner should store them.

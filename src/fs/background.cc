@@ -103,9 +103,8 @@ Result<bool> Background::ReclaimOne() {
   const std::optional<Leftover> leftover = mount_.leftovers.Pop();
   if (!leftover) return false;
   const OpContext context;
-  Result<bool> done = Mutate(mount_, context, [&](Operation& op) {
-    return ops::ReclaimStep(op, *leftover);
-  });
+  Result<bool> done =
+      Mutate(mount_, context, [&](Operation& op) { return ops::ReclaimStep(op, *leftover); });
   if (!done) {
     // A corrupt inode is left to fsck; all else is tried again.
     if (done.error().code() != ErrorCode::kCorrupt) mount_.leftovers.Push(*leftover);

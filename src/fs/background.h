@@ -11,8 +11,9 @@
 
 namespace tifs::fs {
 
-// The work that operations leave: reclaiming orphans, clearing blocks, storing access times, counting
-// usage after a crash. All in bounded steps, each a transaction, resumable after a kill at any point.
+// The work that operations leave: reclaiming orphans, clearing blocks, storing access times,
+// counting usage after a crash. All in bounded steps, each a transaction, resumable after a kill at
+// any point.
 class Background {
  public:
   explicit Background(MountState& mount) : mount_(mount) {}

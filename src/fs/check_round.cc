@@ -27,10 +27,9 @@ void CheckRound::Report(Kind kind, std::string what, Mend mend) {
 
 // A key that should not be there: it is deleted.
 void CheckRound::ReportKey(Kind kind, const char* what, std::string_view key) {
-  Report(kind, std::string(what) + " at key \"" + EscapeForLog(key) + "\"",
-         [key = std::string(key)](RecordStore& records) {
-           return records.transaction().Delete(key);
-         });
+  Report(
+      kind, std::string(what) + " at key \"" + EscapeForLog(key) + "\"",
+      [key = std::string(key)](RecordStore& records) { return records.transaction().Delete(key); });
 }
 
 Status CheckRound::ScanScope(Schema::Scope scope, const kv::ScanVisitor& visitor) {
@@ -63,8 +62,7 @@ Status CheckRound::Run(CheckReport& report) {
   TRY(CheckNextInode());
   TRY(ScanUnknown());
   report.inodes = inodes_.size();
-  report.directories =
-      static_cast<uint64_t>(std::ranges::count_if(inodes_, &Inode::IsDirectory));
+  report.directories = static_cast<uint64_t>(std::ranges::count_if(inodes_, &Inode::IsDirectory));
   return {};
 }
 
@@ -149,11 +147,11 @@ void CheckRound::AddDentry(std::string_view key, std::string_view value) {
     return;
   }
   if ((child->mode & S_IFMT) != dentry->type_mode) {
-    Report(Kind::kCount, "wrong type of entry \"" + EscapeForLog(parsed->name) + "\"",
-           [key = std::string(key), inode = dentry->inode,
-            mode = child->mode](RecordStore& records) {
-             return records.transaction().Put(key, DentryRecord{inode, mode & S_IFMT}.Encode());
-           });
+    Report(
+        Kind::kCount, "wrong type of entry \"" + EscapeForLog(parsed->name) + "\"",
+        [key = std::string(key), inode = dentry->inode, mode = child->mode](RecordStore& records) {
+          return records.transaction().Put(key, DentryRecord{inode, mode & S_IFMT}.Encode());
+        });
   }
   ++child->links;
   --parent->entries;
@@ -186,9 +184,8 @@ Status CheckRound::ScanBlocks(CheckReport& report) {
   return failed;
 }
 
-void CheckRound::AddBlock(const InodeRecord& record, Inode& inode,
-                          const Schema::BlockKey& parsed, std::string_view key,
-                          std::string_view value) {
+void CheckRound::AddBlock(const InodeRecord& record, Inode& inode, const Schema::BlockKey& parsed,
+                          std::string_view key, std::string_view value) {
   const auto block = BlockValue::Decode(value);
   const auto length = block ? BlockLength(*block) : Result<uint32_t>(0u);
   if (!block || !length || *length == 0 || *length > meta_.block_size_bytes ||
@@ -277,8 +274,8 @@ void CheckRound::CheckReachable() {
            way.insert(current->number).second) {
       current = Find(InodeNumber{current->parent});
     }
-    const bool in_cycle = current != nullptr && way.contains(current->number) &&
-                          current->number == inode.number;
+    const bool in_cycle =
+        current != nullptr && way.contains(current->number) && current->number == inode.number;
     if (in_cycle) {
       Report(Kind::kUnreachable, InodeText(inode.number) + " is its own ancestor",
              [number = InodeNumber{inode.number}](RecordStore& records) {
@@ -333,8 +330,8 @@ Status CheckRound::CheckUsage(CheckReport& report) {
   const std::optional<kv::Value> value = TRY(txn_.Get(schema_.Usage()));
   const Result<UsageRecord> stored =
       value ? UsageRecord::Decode(value->view()) : Result<UsageRecord>(UsageRecord());
-  const bool exactly = stored.ok() && stored->bytes == right.bytes &&
-                       stored->inodes == right.inodes;
+  const bool exactly =
+      stored.ok() && stored->bytes == right.bytes && stored->inodes == right.inodes;
   const bool bounded = stored.ok() && !stored->exact && stored->bytes >= right.bytes &&
                        stored->inodes >= right.inodes;
   if (!exactly && !bounded) {
@@ -360,9 +357,10 @@ Status CheckRound::CheckNextInode() {
 }
 
 Status CheckRound::ScanUnknown() {
-  static constexpr std::array kScopes = {
-      Schema::Scope::kGlobal, Schema::Scope::kInode,    Schema::Scope::kBlock, Schema::Scope::kDentry,
-      Schema::Scope::kXattr,  Schema::Scope::kLeftover, Schema::Scope::kUsage};
+  static constexpr std::array kScopes = {Schema::Scope::kGlobal, Schema::Scope::kInode,
+                                         Schema::Scope::kBlock,  Schema::Scope::kDentry,
+                                         Schema::Scope::kXattr,  Schema::Scope::kLeftover,
+                                         Schema::Scope::kUsage};
   const auto is_known = [&](std::string_view key) {
     return std::ranges::any_of(kScopes, [&](Schema::Scope scope) {
       const KeySpan span = schema_.AllOf(scope);

@@ -21,9 +21,9 @@ namespace tifs::fs {
 
 // One reading of the whole store at one snapshot: what is wrong, and for each what would mend it.
 //
-// Mending happens in order of kind, a kind a round, because what is counted in a later kind depends on
-// what an earlier one changes: first what is malformed or leads nowhere, then what is unreachable, then
-// counts.
+// Mending happens in order of kind, a kind a round, because what is counted in a later kind depends
+// on what an earlier one changes: first what is malformed or leads nowhere, then what is
+// unreachable, then counts.
 class CheckRound {
  public:
   enum class Kind : uint8_t { kMalformed, kUnreachable, kCount };
@@ -36,7 +36,10 @@ class CheckRound {
 
   CheckRound(kv::Transaction& txn, const Schema& schema, const MetaRecord& meta,
              const CheckOptions& options)
-      : txn_(txn), schema_(schema), meta_(meta), options_(options),
+      : txn_(txn),
+        schema_(schema),
+        meta_(meta),
+        options_(options),
         records_(txn, schema, meta.directory_stripes, nullptr) {}
 
   // Fills the report's counts; its findings stay empty.
@@ -55,8 +58,8 @@ class CheckRound {
     uint32_t mode = 0;
     uint32_t flags = 0;
     uint32_t nlink = 0;
-    uint32_t links = 0;        // entries that name it
-    int64_t entries = 0;       // stripes' sum less the entries seen
+    uint32_t links = 0;   // entries that name it
+    int64_t entries = 0;  // stripes' sum less the entries seen
     int64_t subdirectories = 0;
     uint64_t charged = 0;
     uint64_t expected_charge = 0;

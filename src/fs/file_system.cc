@@ -24,11 +24,11 @@ Result<MetaRecord> LoadMeta(kv::Store& store) {
 
 std::string_view OpName(Op op) {
   static constexpr std::array<std::string_view, static_cast<size_t>(Op::kCount)> kNames = {
-      "lookup",   "getattr",   "setattr", "readlink",   "mknod",    "mkdir",       "unlink",
-      "rmdir",    "symlink",   "rename",  "link",       "create",   "open",        "read",
-      "write",    "flush",     "fsync",   "release",    "fallocate", "lseek",      "copy_file_range",
-      "opendir",  "readdir",   "releasedir", "getxattr", "setxattr", "listxattr",  "removexattr",
-      "access",   "statfs"};
+      "lookup",    "getattr",  "setattr",         "readlink",    "mknod",   "mkdir",
+      "unlink",    "rmdir",    "symlink",         "rename",      "link",    "create",
+      "open",      "read",     "write",           "flush",       "fsync",   "release",
+      "fallocate", "lseek",    "copy_file_range", "opendir",     "readdir", "releasedir",
+      "getxattr",  "setxattr", "listxattr",       "removexattr", "access",  "statfs"};
   return kNames[static_cast<size_t>(op)];
 }
 
@@ -84,9 +84,8 @@ Result<CreatedFile> FileSystem::Create(const OpContext& context, InodeNumber par
     new_inode.mode = S_IFREG | (mode & 07777);
     // Open before it exists, so that no unlink can come between.
     const HandleId handle = core_->mount.handles.Add(new_inode.number, flags.sync);
-    Result<Entry> entry = core_->Change(context, [&](Operation& op) {
-      return ops::Create(op, parent, name, new_inode);
-    });
+    Result<Entry> entry = core_->Change(
+        context, [&](Operation& op) { return ops::Create(op, parent, name, new_inode); });
     if (!entry) {
       core_->Release(new_inode.number, handle);
       return std::move(entry).error();
@@ -95,8 +94,8 @@ Result<CreatedFile> FileSystem::Create(const OpContext& context, InodeNumber par
   });
 }
 
-Result<Entry> FileSystem::Mknod(const OpContext& context, InodeNumber parent,
-                                std::string_view name, uint32_t mode, uint32_t rdev) {
+Result<Entry> FileSystem::Mknod(const OpContext& context, InodeNumber parent, std::string_view name,
+                                uint32_t mode, uint32_t rdev) {
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   const bool device = S_ISCHR(mode) || S_ISBLK(mode);
   if (!device && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) {
@@ -105,8 +104,8 @@ Result<Entry> FileSystem::Mknod(const OpContext& context, InodeNumber parent,
   return core_->Make(Op::kMknod, context, parent, name, {{}, mode, device ? rdev : 0, {}});
 }
 
-Result<Entry> FileSystem::Mkdir(const OpContext& context, InodeNumber parent,
-                                std::string_view name, uint32_t mode) {
+Result<Entry> FileSystem::Mkdir(const OpContext& context, InodeNumber parent, std::string_view name,
+                                uint32_t mode) {
   return core_->Make(Op::kMkdir, context, parent, name, {{}, S_IFDIR | (mode & 07777), 0, {}});
 }
 
@@ -117,11 +116,10 @@ Result<Entry> FileSystem::Symlink(const OpContext& context, InodeNumber parent,
   return core_->Make(Op::kSymlink, context, parent, name, {{}, S_IFLNK | 0777, 0, target});
 }
 
-Result<Entry> FileSystem::Link(const OpContext& context, InodeNumber inode,
-                               InodeNumber new_parent, std::string_view new_name) {
-  return core_->Write(Op::kLink, context, [&](Operation& op) {
-    return ops::Link(op, inode, new_parent, new_name);
-  });
+Result<Entry> FileSystem::Link(const OpContext& context, InodeNumber inode, InodeNumber new_parent,
+                               std::string_view new_name) {
+  return core_->Write(Op::kLink, context,
+                      [&](Operation& op) { return ops::Link(op, inode, new_parent, new_name); });
 }
 
 Status FileSystem::Unlink(const OpContext& context, InodeNumber parent, std::string_view name) {
@@ -141,8 +139,7 @@ Status FileSystem::Rename(const OpContext& context, InodeNumber parent, std::str
     if ((flags & static_cast<uint32_t>(RenameFlag::kWhiteout)) != 0) {
       request.whiteout_number = TRY(core_->AllocateInode());
     }
-    return core_->Change(context,
-                         [&](Operation& op) { return ops::Rename(op, request); });
+    return core_->Change(context, [&](Operation& op) { return ops::Rename(op, request); });
   });
 }
 
@@ -168,15 +165,14 @@ Status FileSystem::Access(const OpContext& context, InodeNumber inode, int mask)
                      [&](Operation& op) { return ops::Access(op, inode, mask); });
 }
 
-Result<OpenedFile> FileSystem::Open(const OpContext& context, InodeNumber inode,
-                                    OpenFlags flags) {
+Result<OpenedFile> FileSystem::Open(const OpContext& context, InodeNumber inode, OpenFlags flags) {
   return core_->Measured(Op::kOpen, [&]() -> Result<OpenedFile> {
     if ((flags.write || flags.truncate) && core_->mount.read_only) {
       return Error(ErrorCode::kReadOnly, "read-only mount");
     }
-    const HandleId handle =
-        TRY(core_->OpenWith(context, inode, flags.sync,
-                            [&](Operation& op) { return ops::OpenFile(op, inode, flags); }));
+    const HandleId handle = TRY(core_->OpenWith(context, inode, flags.sync, [&](Operation& op) {
+      return ops::OpenFile(op, inode, flags);
+    }));
     if (flags.truncate) {
       AttributeChanges cut;
       cut.size_bytes = 0;
@@ -192,9 +188,8 @@ Result<OpenedFile> FileSystem::Open(const OpContext& context, InodeNumber inode,
 
 Result<size_t> FileSystem::Read(const OpContext& context, InodeNumber inode, HandleId,
                                 uint64_t offset_bytes, std::span<char> out) {
-  Result<size_t> size = core_->Read(Op::kRead, context, [&](Operation& op) {
-    return ops::Read(op, inode, offset_bytes, out);
-  });
+  Result<size_t> size = core_->Read(
+      Op::kRead, context, [&](Operation& op) { return ops::Read(op, inode, offset_bytes, out); });
   if (size) core_->mount.metrics.read_bytes.Add(*size);
   return size;
 }
@@ -246,21 +241,18 @@ Status FileSystem::Allocate(const OpContext& context, InodeNumber inode, HandleI
     }
     if (mode.punch_hole) return {};
     for (uint64_t next = offset_bytes; next < end_bytes;) {
-      next = TRY(core_->Change(context, [&](Operation& op) {
-        return ops::Preallocate(op, inode, next, end_bytes);
-      }));
+      next = TRY(core_->Change(
+          context, [&](Operation& op) { return ops::Preallocate(op, inode, next, end_bytes); }));
     }
     if (mode.keep_size) return {};
-    return core_->Change(context,
-                         [&](Operation& op) { return ops::Grow(op, inode, end_bytes); });
+    return core_->Change(context, [&](Operation& op) { return ops::Grow(op, inode, end_bytes); });
   });
 }
 
 Result<uint64_t> FileSystem::Seek(const OpContext& context, InodeNumber inode, HandleId,
                                   uint64_t offset_bytes, SeekWhence whence) {
-  return core_->Read(Op::kSeek, context, [&](Operation& op) {
-    return ops::Seek(op, inode, offset_bytes, whence);
-  });
+  return core_->Read(Op::kSeek, context,
+                     [&](Operation& op) { return ops::Seek(op, inode, offset_bytes, whence); });
 }
 
 Result<size_t> FileSystem::CopyRange(const OpContext& context, InodeNumber source, HandleId,
@@ -283,7 +275,8 @@ Result<HandleId> FileSystem::OpenDirectory(const OpContext& context, InodeNumber
 Status FileSystem::ReadDirectory(const OpContext& context, InodeNumber inode, uint64_t cookie,
                                  size_t limit, bool with_attributes,
                                  const DirectoryVisitor& visitor) {
-  // The visitor keeps what it was shown, so an attempt that has to be made again goes on behind that.
+  // The visitor keeps what it was shown, so an attempt that has to be made again goes on behind
+  // that.
   size_t visited = 0;
   bool declined = false;
   const DirectoryVisitor remembering = [&](const DirectoryEntry& entry) {
@@ -295,8 +288,8 @@ Status FileSystem::ReadDirectory(const OpContext& context, InodeNumber inode, ui
   };
   return core_->Read(Op::kReadDirectory, context, [&](Operation& op) -> Status {
     if (declined || (limit != 0 && visited == limit)) return {};
-    return ops::ReadDirectory(op, inode, cookie, limit == 0 ? 0 : limit - visited,
-                              with_attributes, remembering);
+    return ops::ReadDirectory(op, inode, cookie, limit == 0 ? 0 : limit - visited, with_attributes,
+                              remembering);
   });
 }
 
@@ -315,9 +308,8 @@ Result<std::string> FileSystem::GetXattr(const OpContext& context, InodeNumber i
 
 Status FileSystem::SetXattr(const OpContext& context, InodeNumber inode, std::string_view name,
                             std::string_view value, XattrFlag flag) {
-  return core_->Write(Op::kSetXattr, context, [&](Operation& op) {
-    return ops::SetXattr(op, inode, name, value, flag);
-  });
+  return core_->Write(Op::kSetXattr, context,
+                      [&](Operation& op) { return ops::SetXattr(op, inode, name, value, flag); });
 }
 
 Result<std::string> FileSystem::ListXattrs(const OpContext& context, InodeNumber inode) {
@@ -325,8 +317,7 @@ Result<std::string> FileSystem::ListXattrs(const OpContext& context, InodeNumber
                      [&](Operation& op) { return ops::ListXattrs(op, inode); });
 }
 
-Status FileSystem::RemoveXattr(const OpContext& context, InodeNumber inode,
-                               std::string_view name) {
+Status FileSystem::RemoveXattr(const OpContext& context, InodeNumber inode, std::string_view name) {
   return core_->Write(Op::kRemoveXattr, context,
                       [&](Operation& op) { return ops::RemoveXattr(op, inode, name); });
 }

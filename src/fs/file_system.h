@@ -28,8 +28,8 @@ struct FormatOptions {
   uint32_t block_size_bytes = 64 << 10;  // a power of two, 4 KiB to 1 MiB
   uint64_t capacity_bytes = 0;           // 0: as the medium below
   uint64_t max_inodes = 0;               // 0: no limit
-  bool extents = false;                  // file blocks lie in a data file (ExtentBlocks), not the store
-  uint32_t root_uid = 0;                 // owner of the root directory
+  bool extents = false;   // file blocks lie in a data file (ExtentBlocks), not the store
+  uint32_t root_uid = 0;  // owner of the root directory
   uint32_t root_gid = 0;
   uint32_t root_mode = 0755;
 
@@ -101,10 +101,37 @@ struct FileSystemInfo {
 
 // Operations that are counted and timed, in the order of FileSystem's methods.
 enum class Op : uint8_t {
-  kLookup, kGetAttributes, kSetAttributes, kReadlink, kMknod, kMkdir, kUnlink, kRmdir, kSymlink,
-  kRename, kLink, kCreate, kOpen, kRead, kWrite, kFlush, kFsync, kRelease, kAllocate, kSeek,
-  kCopyRange, kOpenDirectory, kReadDirectory, kReleaseDirectory, kGetXattr, kSetXattr, kListXattr,
-  kRemoveXattr, kAccess, kStatfs, kCount
+  kLookup,
+  kGetAttributes,
+  kSetAttributes,
+  kReadlink,
+  kMknod,
+  kMkdir,
+  kUnlink,
+  kRmdir,
+  kSymlink,
+  kRename,
+  kLink,
+  kCreate,
+  kOpen,
+  kRead,
+  kWrite,
+  kFlush,
+  kFsync,
+  kRelease,
+  kAllocate,
+  kSeek,
+  kCopyRange,
+  kOpenDirectory,
+  kReadDirectory,
+  kReleaseDirectory,
+  kGetXattr,
+  kSetXattr,
+  kListXattr,
+  kRemoveXattr,
+  kAccess,
+  kStatfs,
+  kCount
 };
 std::string_view OpName(Op op);
 
@@ -137,9 +164,9 @@ Result<bool> UsesExtents(kv::Store& store);
 // Every operation can answer kIo, kCorrupt (EIO) and, when nothing may be written, kReadOnly.
 class FileSystem {
  public:
-  // Opens a formatted store; `store` and `clock` outlive it. File blocks are values of the store, or
-  // live where `blocks` puts them. Errors: kNotFound (not formatted), kNotSupported (newer format),
-  // kInvalid.
+  // Opens a formatted store; `store` and `clock` outlive it. File blocks are values of the store,
+  // or live where `blocks` puts them. Errors: kNotFound (not formatted), kNotSupported (newer
+  // format), kInvalid.
   static Result<std::unique_ptr<FileSystem>> Open(kv::Store& store, Clock& clock,
                                                   FileSystemOptions options);
   static Result<std::unique_ptr<FileSystem>> Open(kv::Store& store, Clock& clock,
@@ -182,12 +209,12 @@ class FileSystem {
   // --- files ---
   Result<OpenedFile> Open(const OpContext& context, InodeNumber inode, OpenFlags flags);
   // Fills `out` from `offset_bytes`; returns how much, less than asked only at the end of the file.
-  // One snapshot.
+  // One snapshot; but bytes that a write is just overwriting in a data file may be old or new.
   Result<size_t> Read(const OpContext& context, InodeNumber inode, HandleId handle,
                       uint64_t offset_bytes, std::span<char> out);
-  // Writes all of `data` in one transaction; returns its size. With `at_end` (O_APPEND) the offset is
-  // the file's end as of that transaction. `kill_privileges`: the writer has no right to keep setuid
-  // and setgid. Durable on return with `sync`, or if the handle was opened so.
+  // Writes all of `data` in one transaction; returns its size. With `at_end` (O_APPEND) the offset
+  // is the file's end as of that transaction. `kill_privileges`: the writer has no right to keep
+  // setuid and setgid. Durable on return with `sync`, or if the handle was opened so.
   struct WriteOptions {
     bool at_end = false;
     bool sync = false;
@@ -237,7 +264,8 @@ class FileSystem {
   const FileSystemMetrics& metrics() const;
   const kv::TransactionMetrics& transaction_metrics() const;
 
-  // One bounded step of background work (clearing, reclaiming, counting). False: there is none left.
+  // One bounded step of background work (clearing, reclaiming, counting). False: there is none
+  // left.
   Result<bool> RunBackgroundStep();
 
  private:

@@ -41,8 +41,7 @@ class FileSystem::Core {
 
   // Runs a changing operation; where there is no space, waits for what others left to be reclaimed.
   template <typename Body>
-  auto Change(const OpContext& context, Body&& body)
-      -> std::invoke_result_t<Body&, Operation&> {
+  auto Change(const OpContext& context, Body&& body) -> std::invoke_result_t<Body&, Operation&> {
     auto result = Mutate(mount, context, body);
     if (!result && result.error().code() == ErrorCode::kNoSpace && MayFreeSpace()) {
       background.FreeSpace();
@@ -86,8 +85,7 @@ class FileSystem::Core {
     }));
     if (!changed.reserved_beyond) return changed.entry;
     TRY(GiveUpPreallocation(context, inode, *changes.size_bytes, UINT64_MAX));
-    return Query(mount, context,
-                 [&](Operation& op) { return ops::GetAttributes(op, inode); });
+    return Query(mount, context, [&](Operation& op) { return ops::GetAttributes(op, inode); });
   }
 
   Status Sync() { return background.Sync(); }
@@ -103,9 +101,8 @@ class FileSystem::Core {
   // once, before parts of it are taken.
   Status CheckRoom(const OpContext& context, InodeNumber inode, uint64_t length_bytes) {
     for (bool freed = false;; freed = true) {
-      const Entry file = TRY(Query(mount, context, [&](Operation& op) {
-        return ops::GetAttributes(op, inode);
-      }));
+      const Entry file =
+          TRY(Query(mount, context, [&](Operation& op) { return ops::GetAttributes(op, inode); }));
       const uint64_t has = std::min(file.attributes.allocated_bytes, length_bytes);
       if (length_bytes - has <= FreeBytes(TRY(mount.store.Space()))) return {};
       if (freed || !MayFreeSpace()) return Error(ErrorCode::kNoSpace, "fallocate");
@@ -185,9 +182,8 @@ class FileSystem::Core {
       const std::string_view name = rest.substr(0, slash);
       rest = slash == rest.npos ? "" : rest.substr(slash + 1);
       if (name.empty()) continue;
-      const Entry entry = TRY(Query(mount, context, [&](Operation& op) {
-        return ops::Lookup(op, mount.root, name);
-      }));
+      const Entry entry = TRY(
+          Query(mount, context, [&](Operation& op) { return ops::Lookup(op, mount.root, name); }));
       if (!entry.attributes.IsDirectory()) {
         return Error(ErrorCode::kNotDirectory, "subdirectory", mount.options.subdirectory);
       }

@@ -186,10 +186,12 @@ TEST_F(FileSystemEdgesTest, AHostilePositionInADirectoryIsItsEnd) {
   Create("a");
   for (uint64_t cookie : {uint64_t{1} << 63, UINT64_MAX}) {
     size_t seen = 0;
-    ASSERT_TRUE(fs_->ReadDirectory(context_, kRootInode, cookie, 0, false, [&](const auto&) {
-                     ++seen;
-                     return true;
-                   }).ok());
+    ASSERT_TRUE(fs_->ReadDirectory(context_, kRootInode, cookie, 0, false,
+                                   [&](const auto&) {
+                                     ++seen;
+                                     return true;
+                                   })
+                    .ok());
     EXPECT_EQ(seen, 0u);
   }
 }
@@ -290,9 +292,12 @@ TEST_F(FileSystemEdgesTest, AnUnlinkedFileCanBeOpenedAnewWhileItIsOpen) {
 TEST_F(FileSystemEdgesTest, AbsurdRangesAndCountsAreCorrupt) {
   InodeRecord inode;
   inode.mode = S_IFREG | 0644;
-  for (const std::vector<BlockRange>& ranges : std::vector<std::vector<BlockRange>>{
-           {{{0}, {UINT64_MAX}}}, {{{5}, {5}}}, {{{6}, {5}}}, {{{0}, {5}}, {{5}, {9}}},
-           {{{8}, {9}}, {{1}, {2}}}}) {
+  for (const std::vector<BlockRange>& ranges :
+       std::vector<std::vector<BlockRange>>{{{{0}, {UINT64_MAX}}},
+                                            {{{5}, {5}}},
+                                            {{{6}, {5}}},
+                                            {{{0}, {5}}, {{5}, {9}}},
+                                            {{{8}, {9}}, {{1}, {2}}}}) {
     inode.preallocated = ranges;
     EXPECT_EQ(CodeOf(InodeRecord::Decode({7}, inode.Encode())), ErrorCode::kCorrupt);
   }

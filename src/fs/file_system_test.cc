@@ -32,7 +32,8 @@ class FileSystemTest : public testing::Test {
   }
 
   void Write(const CreatedFile& file, uint64_t offset, std::string_view data) {
-    auto written = fs_->Write(context_, file.entry.attributes.inode, file.file.handle, offset, data, {});
+    auto written =
+        fs_->Write(context_, file.entry.attributes.inode, file.file.handle, offset, data, {});
     ASSERT_TRUE(written.ok()) << written.error().ToString();
     EXPECT_EQ(*written, data.size());
   }
@@ -145,12 +146,14 @@ TEST_F(FileSystemTest, ListsEachEntryOnceWhateverTheBatch) {
   uint64_t cookie = 0;
   for (bool more = true; more;) {
     more = false;
-    ASSERT_TRUE(fs_->ReadDirectory(context_, kRootInode, cookie, 7, true, [&](const DirectoryEntry& e) {
-                     seen.insert(std::string(e.name));
-                     cookie = e.cookie;
-                     more = true;
-                     return true;
-                   }).ok());
+    ASSERT_TRUE(fs_->ReadDirectory(context_, kRootInode, cookie, 7, true,
+                                   [&](const DirectoryEntry& e) {
+                                     seen.insert(std::string(e.name));
+                                     cookie = e.cookie;
+                                     more = true;
+                                     return true;
+                                   })
+                    .ok());
   }
   EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()), expected);
   EXPECT_EQ(seen.size(), expected.size());
@@ -171,8 +174,7 @@ TEST_F(FileSystemTest, PreallocationIsChargedAndGivenUpByTruncate) {
 TEST_F(FileSystemTest, ADirectoryCannotMoveIntoItself) {
   const auto a = fs_->Mkdir(context_, kRootInode, "a", 0755);
   const auto b = fs_->Mkdir(context_, a->attributes.inode, "b", 0755);
-  const Status moved =
-      fs_->Rename(context_, kRootInode, "a", b->attributes.inode, "c", 0);
+  const Status moved = fs_->Rename(context_, kRootInode, "a", b->attributes.inode, "c", 0);
   ASSERT_FALSE(moved.ok());
   EXPECT_EQ(moved.error().code(), ErrorCode::kInvalid);
   EXPECT_EQ(Stat(kRootInode).nlink, 3u);

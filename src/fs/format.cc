@@ -1,6 +1,6 @@
+#include <algorithm>
 #include <bit>
 #include <cctype>
-#include <algorithm>
 
 #include "base/random.h"
 #include "fs/file_system.h"
@@ -62,8 +62,8 @@ Status FormatOptions::Validate() const {
   }
   if (capacity_bytes > kMaxFileBytes) return invalid("the capacity is at most 8 EiB");
   if (max_inodes > uint64_t{1} << 62) return invalid("the inode limit is at most 2^62");
-  const bool printable = std::ranges::all_of(
-      name, [](unsigned char c) { return std::isprint(c) != 0; });
+  const bool printable =
+      std::ranges::all_of(name, [](unsigned char c) { return std::isprint(c) != 0; });
   if (name.size() > 64 || !printable) return invalid("the name is at most 64 printable characters");
   return {};
 }

@@ -50,8 +50,7 @@ Result<InodeNumber> MakeLostAndFound(RecordStore& records, Clock& clock) {
 
 // Mends the problems of the first kind that there is; how many.
 Result<size_t> MendFirstKind(kv::TransactionRunner& runner, const Schema& schema,
-                             const MetaRecord& meta, const CheckRound& round,
-                             CheckReport& report) {
+                             const MetaRecord& meta, const CheckRound& round, CheckReport& report) {
   auto kind = CheckRound::Kind::kCount;
   for (const CheckRound::Problem& problem : round.problems()) {
     if (problem.mend) kind = std::min(kind, problem.kind);

@@ -35,11 +35,11 @@ struct CheckReport {
 };
 
 // Checks every invariant of docs/kv_schema.md over one snapshot of the store: entries name inodes,
-// link counts, parents, directory stripes, blocks and xattrs belong to inodes, sizes, charges and the
-// usage record, orphans. Memory is bounded by the number of inodes (about 50 bytes each).
+// link counts, parents, directory stripes, blocks and xattrs belong to inodes, sizes, charges and
+// the usage record, orphans. Memory is bounded by the number of inodes (about 50 bytes each).
 // Repair needs the store to itself (no mounted FileSystem).
-// Errors: kNotFound (not formatted), kNotSupported (newer format, or any feature that is not known),
-// kIo.
+// Errors: kNotFound (not formatted), kNotSupported (newer format, or any feature that is not
+// known), kIo.
 Result<CheckReport> Check(kv::Store& store, Clock& clock, const CheckOptions& options);
 
 }  // namespace tifs::fs

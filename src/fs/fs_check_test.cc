@@ -100,7 +100,8 @@ TEST_F(FsCheckTest, LinksANamelessInodeToLostAndFound) {
   auto fs = FileSystem::Open(store_, clock_, {.background_thread = false});
   const auto lost = (*fs)->Lookup(context_, kRootInode, "lost+found");
   ASSERT_TRUE(lost.ok());
-  EXPECT_TRUE((*fs)->Lookup(context_, lost->attributes.inode, "#" + std::to_string(small_.value)).ok());
+  EXPECT_TRUE(
+      (*fs)->Lookup(context_, lost->attributes.inode, "#" + std::to_string(small_.value)).ok());
 }
 
 TEST_F(FsCheckTest, MendsAWrongLinkCount) {
@@ -173,9 +174,7 @@ TEST_F(FsCheckTest, MendsACycleOfDirectories) {
 }
 
 TEST_F(FsCheckTest, MendsAnInodeNumberThatWouldBeUsedTwice) {
-  Damage([&](RecordStore& r) {
-    ASSERT_TRUE(r.transaction().Delete(schema_->NextInode()).ok());
-  });
+  Damage([&](RecordStore& r) { ASSERT_TRUE(r.transaction().Delete(schema_->NextInode()).ok()); });
   ExpectFoundAndMended("next inode number");
 }
 

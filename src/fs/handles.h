@@ -25,13 +25,14 @@ class HandleTable {
 
   // Counts the inode as open; waits while its deletion is reserved.
   HandleId Add(InodeNumber inode, bool sync);
-  // If this was the last handle of an inode that has been unlinked meanwhile: what MarkUnlinked said.
+  // If this was the last handle of an inode that has been unlinked meanwhile: what MarkUnlinked
+  // said.
   std::optional<kv::Timestamp> Remove(InodeNumber inode, HandleId handle);
   // The handle, or one that says nothing if there is none.
   Handle Find(InodeNumber inode, HandleId handle) const;
 
-  // Marks an inode as unlinked by the transaction that began at `begun`, so that its last Remove says
-  // so. False if it is not open.
+  // Marks an inode as unlinked by the transaction that began at `begun`, so that its last Remove
+  // says so. False if it is not open.
   bool MarkUnlinked(InodeNumber inode, kv::Timestamp begun);
   // Whether the inode is open and marked so: then it stays until its last Remove.
   bool KeepsUnlinked(InodeNumber inode) const;

@@ -8,8 +8,8 @@
 
 namespace tifs::fs {
 
-// Runs `body(Operation&) -> Result<T>` as a transaction that changes something: reserves the space it
-// takes, commits, and lets the background see what it left. The body may run several times.
+// Runs `body(Operation&) -> Result<T>` as a transaction that changes something: reserves the space
+// it takes, commits, and lets the background see what it left. The body may run several times.
 template <typename Body>
 std::invoke_result_t<Body&, Operation&> Mutate(MountState& mount, const OpContext& context,
                                                Body&& body) {

@@ -37,8 +37,8 @@ void Operation::WasRead(const InodeRecord& inode) {
   if (mode == AtimeMode::kRelatime) {
     constexpr int64_t kDaySeconds = 24 * 3600;
     const Timespec atime = mount.atimes.Find(inode.number).value_or(inode.atime);
-    const bool due = atime <= inode.mtime || atime <= inode.ctime ||
-                     now.seconds - atime.seconds >= kDaySeconds;
+    const bool due =
+        atime <= inode.mtime || atime <= inode.ctime || now.seconds - atime.seconds >= kDaySeconds;
     if (!due) return;
   }
   mount.atimes.Note(inode.number, now);

@@ -48,8 +48,9 @@ struct MountState {
   HandleTable handles;
   AtimeTable atimes;
   LeftoverQueue leftovers;
-  // Held through an operation that changes a file's contents: one at a time for a file, so that they
-  // queue here rather than conflict in the store, and that bytes may be written before they commit.
+  // Held through an operation that changes a file's contents: one at a time for a file, so that
+  // they queue here rather than conflict in the store, and that bytes may be written before they
+  // commit.
   Mutex& ContentLatch(InodeNumber inode) {
     return content_latches[inode.value % content_latches.size()];
   }
@@ -63,7 +64,8 @@ struct MountState {
   CacheFor cache() const;
 };
 
-// One attempt of one operation: the transaction, who asks, when, and what must follow if it commits.
+// One attempt of one operation: the transaction, who asks, when, and what must follow if it
+// commits.
 class Operation {
  public:
   Operation(MountState& mount_state, kv::Transaction& transaction, const OpContext& op_context)
@@ -94,8 +96,8 @@ class Operation {
 
   // The inode's contents are read: moves its access time as the mount's mode wants.
   void WasRead(const InodeRecord& inode);
-  // The inode has lost its last link in this transaction: it is deleted now where it is small and not
-  // open, else it becomes an orphan for the reclaimer. Takes the record as it is, with nlink 0.
+  // The inode has lost its last link in this transaction: it is deleted now where it is small and
+  // not open, else it becomes an orphan for the reclaimer. Takes the record as it is, with nlink 0.
   Status Unlinked(InodeRecord& inode);
   // Leaves work for the background, queued once this commits.
   Status Leave(InodeNumber inode, LeftoverKind kind);

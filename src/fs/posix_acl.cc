@@ -35,8 +35,8 @@ Result<PosixAcl> PosixAcl::Decode(std::string_view xattr) {
     if (entry.tag < last_tag) return Invalid("acl order");
     last_tag = entry.tag;
     const bool named = entry.tag == kUser || entry.tag == kGroup;
-    const bool single = entry.tag == kUserOwner || entry.tag == kGroupOwner ||
-                        entry.tag == kMask || entry.tag == kOther;
+    const bool single = entry.tag == kUserOwner || entry.tag == kGroupOwner || entry.tag == kMask ||
+                        entry.tag == kOther;
     if (!named && !single) return Invalid("acl tag");
     if (single && (seen & entry.tag) != 0) return Invalid("acl entry twice");
     if (!named) entry.id = UINT32_MAX;

@@ -20,8 +20,7 @@ Result<InodeRecord> RecordStore::LoadInode(InodeNumber inode, InlineData inline_
   const Key key = schema_.Inode(inode);
   const std::optional<kv::Value> value = TRY(transaction_.Get(key));
   if (!value) return Error(ErrorCode::kStale, "no such inode");
-  return Checked(
-      InodeRecord::Decode(inode, value->view(), inline_data == InlineData::kLoad), key);
+  return Checked(InodeRecord::Decode(inode, value->view(), inline_data == InlineData::kLoad), key);
 }
 
 Result<std::vector<std::optional<InodeRecord>>> RecordStore::LoadInodes(

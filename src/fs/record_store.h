@@ -17,8 +17,8 @@ namespace tifs::fs {
 // Whether a load brings the in-line data too; a record loaded without must not be stored.
 enum class InlineData : uint8_t { kLoad, kSkip };
 
-// Loads and stores typed values through one transaction: the only place that does. A malformed value
-// is logged and answers kCorrupt.
+// Loads and stores typed values through one transaction: the only place that does. A malformed
+// value is logged and answers kCorrupt.
 class RecordStore {
  public:
   // `corrupt_values` may be nullptr. All outlive this.

@@ -55,8 +55,8 @@ uint64_t InodeRecord::ChargeOf(BlockIndex index, uint64_t length_bytes,
 }
 
 std::string InodeRecord::Encode() const {
-  std::string value = Begin(160 + pending_clears.size() * 20 + preallocated.size() * 16 +
-                            inline_data.size());
+  std::string value =
+      Begin(160 + pending_clears.size() * 20 + preallocated.size() * 16 + inline_data.size());
   Encoder encoder(value);
   for (uint32_t field : {mode, uid, gid, nlink, rdev, flags}) encoder.Fixed(field);
   for (uint64_t field : {size_bytes, charged_bytes, change}) encoder.Fixed(field);
@@ -84,8 +84,8 @@ Result<InodeRecord> InodeRecord::Decode(InodeNumber number, std::string_view val
   if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("inode version");
   InodeRecord record;
   record.number = number;
-  for (uint32_t* field : {&record.mode, &record.uid, &record.gid, &record.nlink, &record.rdev,
-                          &record.flags}) {
+  for (uint32_t* field :
+       {&record.mode, &record.uid, &record.gid, &record.nlink, &record.rdev, &record.flags}) {
     *field = decoder.Fixed<uint32_t>();
   }
   for (uint64_t* field : {&record.size_bytes, &record.charged_bytes, &record.change}) {
@@ -191,8 +191,7 @@ Result<MetaRecord> MetaRecord::Decode(std::string_view value) {
   }
   MetaRecord record;
   record.format_version = decoder.Fixed<uint32_t>();
-  for (uint64_t* field :
-       {&record.compatible, &record.read_only_compatible, &record.incompatible}) {
+  for (uint64_t* field : {&record.compatible, &record.read_only_compatible, &record.incompatible}) {
     *field = decoder.Fixed<uint64_t>();
   }
   if (record.format_version > kFormatVersion || (record.incompatible & ~kKnownIncompatible) != 0) {

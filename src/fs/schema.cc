@@ -95,9 +95,7 @@ Key Schema::Leftover(kv::Timestamp begun, InodeNumber inode) const {
   return KeyWriter(prefix_, Scope::kLeftover).Integer(begun).Integer(inode.value).Done();
 }
 
-Key Schema::Usage() const {
-  return KeyWriter(prefix_, Scope::kUsage).Integer(uint64_t{0}).Done();
-}
+Key Schema::Usage() const { return KeyWriter(prefix_, Scope::kUsage).Integer(uint64_t{0}).Done(); }
 
 KeySpan Schema::AllOf(Scope scope) const {
   return {KeyWriter(prefix_, scope).Done(),

@@ -30,24 +30,24 @@ struct KeySpan {
   kv::KeyRange range() const { return {begin, end}; }
 };
 
-// The only place that makes or parses a key; the layout is docs/kv_schema.md. A key is the prefix of
-// the file system, a scope byte, then big-endian integers, so that related keys are neighbours.
+// The only place that makes or parses a key; the layout is docs/kv_schema.md. A key is the prefix
+// of the file system, a scope byte, then big-endian integers, so that related keys are neighbours.
 class Schema {
  public:
   static constexpr size_t kMaxPrefixBytes = 16;
 
   enum class Scope : uint8_t {
-    kGlobal = 0,   // meta, next inode, tree
-    kInode = 1,    // inodes and directory stripes
-    kBlock = 2,    // file blocks
-    kDentry = 4,   // directory entries
-    kXattr = 5,    // extended attributes
-    kLeftover = 8, // work that an operation left: orphans, clears
-    kUsage = 9,    // space and inodes in use
+    kGlobal = 0,    // meta, next inode, tree
+    kInode = 1,     // inodes and directory stripes
+    kBlock = 2,     // file blocks
+    kDentry = 4,    // directory entries
+    kXattr = 5,     // extended attributes
+    kLeftover = 8,  // work that an operation left: orphans, clears
+    kUsage = 9,     // space and inodes in use
   };
 
-  // `prefix`: what every key begins with, at most kMaxPrefixBytes. `hash_seed`: from Meta; it orders
-  // the entries of directories.
+  // `prefix`: what every key begins with, at most kMaxPrefixBytes. `hash_seed`: from Meta; it
+  // orders the entries of directories.
   explicit Schema(std::string prefix = {}, uint64_t hash_seed = 0);
 
   Key Meta() const;

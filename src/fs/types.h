@@ -91,8 +91,8 @@ struct AttributeChanges {
   bool kill_privileges = false;
 };
 
-// One entry of a directory. `cookie` is the position after it, for a later readdir to go on from; it
-// stays right while the directory changes and across handles.
+// One entry of a directory. `cookie` is the position after it, for a later readdir to go on from;
+// it stays right while the directory changes and across handles.
 struct DirectoryEntry {
   std::string_view name;  // valid during the visit
   InodeNumber inode;
@@ -104,7 +104,11 @@ struct DirectoryEntry {
 // Returns false if the entry was not taken (no room): the listing ends before it.
 using DirectoryVisitor = std::function<bool(const DirectoryEntry&)>;
 
-enum class RenameFlag : uint32_t { kNoReplace = 1, kExchange = 2, kWhiteout = 4 };  // as renameat2(2)
+enum class RenameFlag : uint32_t {
+  kNoReplace = 1,
+  kExchange = 2,
+  kWhiteout = 4
+};  // as renameat2(2)
 enum class XattrFlag : uint8_t { kAny, kCreate, kReplace };
 enum class SeekWhence : uint8_t { kData, kHole };
 

@@ -7,8 +7,8 @@
 namespace tifs::fuse {
 namespace {
 
-// In every mode. Splice is left off: plain replies from memory are faster for bulk reads here. Locks
-// (POSIX_LOCKS, FLOCK_LOCKS) are left off: then the kernel's own serve, without any request.
+// In every mode. Splice is left off: plain replies from memory are faster for bulk reads here.
+// Locks (POSIX_LOCKS, FLOCK_LOCKS) are left off: then the kernel's own serve, without any request.
 constexpr uint32_t kAlways = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
                              FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
                              FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
@@ -40,10 +40,10 @@ uint64_t ChooseInitFlags(const ServerOptions& options) {
 
 void AnswerInit(const ServerOptions& options, fuse_conn_info& connection) {
   connection.want = ChooseCapabilities(connection.capable, options);
-  connection.max_read = options.max_transfer_bytes;
+  connection.max_read = options.max_read_bytes;
   // libfuse and the kernel lower these two to what they can.
-  connection.max_write = std::min(connection.max_write, options.max_transfer_bytes);
-  connection.max_readahead = std::min(connection.max_readahead, options.max_readahead_bytes);
+  connection.max_write = std::min(connection.max_write, options.max_write_bytes);
+  connection.max_readahead = std::min(connection.max_readahead, options.readahead_bytes);
   connection.max_background = options.max_background;
   connection.congestion_threshold = options.max_background * 3 / 4;
   connection.time_gran = 1;

@@ -62,8 +62,9 @@ TEST(CapabilitiesTest, TheUmaskIsAppliedHereInEveryMode) {
 
 TEST(CapabilitiesTest, AnswersInitWithTheOptionsSizes) {
   ServerOptions options = Exclusive();
-  options.max_transfer_bytes = 64 << 10;
-  options.max_readahead_bytes = 256 << 10;
+  options.max_read_bytes = 32 << 10;
+  options.max_write_bytes = 64 << 10;
+  options.readahead_bytes = 256 << 10;
   options.max_background = 40;
   fuse_conn_info info = {};
   info.capable = kEverything;
@@ -72,7 +73,7 @@ TEST(CapabilitiesTest, AnswersInitWithTheOptionsSizes) {
   info.max_readahead = 128 << 10;
   AnswerInit(options, info);
   EXPECT_EQ(info.want, ChooseCapabilities(kEverything, options));
-  EXPECT_EQ(info.max_read, 64u << 10);
+  EXPECT_EQ(info.max_read, 32u << 10);
   EXPECT_EQ(info.max_write, 64u << 10);
   EXPECT_EQ(info.max_readahead, 128u << 10);  // never more than the kernel's
   EXPECT_EQ(info.max_background, 40u);

@@ -28,9 +28,9 @@ bool DirectoryPage::Add(const fs::DirectoryEntry& entry) {
   char* const at = room_.data() + used_bytes_;
   const size_t left = room_.size() - used_bytes_;
   const auto offset = static_cast<off_t>(entry.cookie);
-  const size_t needed =
-      with_attributes_ ? fuse_add_direntry_plus(nullptr, at, left, name, &param, offset)
-                       : fuse_add_direntry(nullptr, at, left, name, &param.attr, offset);
+  const size_t needed = with_attributes_
+                            ? fuse_add_direntry_plus(nullptr, at, left, name, &param, offset)
+                            : fuse_add_direntry(nullptr, at, left, name, &param.attr, offset);
   if (needed > left) return false;
   used_bytes_ += needed;
   return true;

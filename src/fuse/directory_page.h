@@ -8,8 +8,8 @@
 
 namespace tifs::fuse {
 
-// The entries that answer one READDIR or READDIRPLUS, laid out as the kernel reads them, in memory of
-// the caller's. An entry's offset is its cookie: the kernel asks for what follows by it.
+// The entries that answer one READDIR or READDIRPLUS, laid out as the kernel reads them, in memory
+// of the caller's. An entry's offset is its cookie: the kernel asks for what follows by it.
 class DirectoryPage {
  public:
   DirectoryPage(const NodeMap& nodes, std::span<char> room, bool with_attributes)

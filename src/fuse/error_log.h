@@ -10,8 +10,8 @@
 
 namespace tifs::fuse {
 
-// Logs what users see as EIO, with its reason, so that a broken store does not flood the log: at most
-// kBurst lines a second, then how many were left out. Safe for use by several threads.
+// Logs what users see as EIO, with its reason, so that a broken store does not flood the log: at
+// most kBurst lines a second, then how many were left out. Safe for use by several threads.
 class ErrorLog {
  public:
   static constexpr uint32_t kBurst = 10;
@@ -19,8 +19,7 @@ class ErrorLog {
   explicit ErrorLog(Clock& clock) : clock_(clock) {}
 
   // `operation` on `node`, and `name` if it has one; hostile bytes are escaped.
-  void Record(std::string_view operation, uint64_t node, std::string_view name,
-              const Error& error);
+  void Record(std::string_view operation, uint64_t node, std::string_view name, const Error& error);
 
  private:
   // Whether a line may go out now; `left_out` is how many did not since the last one that did.

@@ -19,7 +19,8 @@ class ErrorLogTest : public testing::Test {
   ErrorLogTest() : log_(clock_) {
     std::string pattern = (std::filesystem::temp_directory_path() / "tifs-errors-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
-    EXPECT_TRUE(OpenLog({.sink = LogOptions::Sink::kFile, .file = File(), .level = LogLevel::kInfo}));
+    EXPECT_TRUE(
+        OpenLog({.sink = LogOptions::Sink::kFile, .file = File(), .level = LogLevel::kInfo}));
   }
   ~ErrorLogTest() override {
     EXPECT_TRUE(OpenLog(LogOptions()));

@@ -37,7 +37,8 @@ void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   Handle(req, Op::kLookup, parent, name, [&](Request& request) {
     // The root's parent is outside of what is mounted.
     const bool above = parent == FUSE_ROOT_ID && std::string_view(name) == "..";
-    auto entry = request.file_system().Lookup(request.context(), request.inode(), above ? "." : name);
+    auto entry =
+        request.file_system().Lookup(request.context(), request.inode(), above ? "." : name);
     if (!entry && entry.error().code() == ErrorCode::kNotFound) return request.ReplyNoEntry();
     request.ReplyEntry(entry);
   });
@@ -52,8 +53,7 @@ void Mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev
 
 void Mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
   Handle(req, Op::kMkdir, parent, name, [&](Request& request) {
-    request.ReplyEntry(
-        request.file_system().Mkdir(request.context(), request.inode(), name, mode));
+    request.ReplyEntry(request.file_system().Mkdir(request.context(), request.inode(), name, mode));
   });
 }
 
@@ -141,8 +141,8 @@ void SetAttributes(fuse_req_t req, fuse_ino_t node, struct stat* to, int valid,
     fs::AttributeChanges changes = ToChanges(*to, valid);
     changes.kill_privileges = request.facts().kill_privileges;
     const fs::HandleId handle{info != nullptr ? info->fh : 0};
-    request.ReplyAttributes(request.file_system().SetAttributes(
-        request.context(), request.inode(), changes, handle));
+    request.ReplyAttributes(
+        request.file_system().SetAttributes(request.context(), request.inode(), changes, handle));
   });
 }
 
@@ -179,8 +179,7 @@ void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                                                 ToOpenFlags(request, info->flags));
     if (!created) {
       // Another mount made it since the kernel looked: have the kernel look again, and open it.
-      const bool race =
-          created.error().code() == ErrorCode::kExists && (info->flags & O_EXCL) == 0;
+      const bool race = created.error().code() == ErrorCode::kExists && (info->flags & O_EXCL) == 0;
       return race ? request.ReplyErrno(ESTALE) : request.ReplyError(created.error());
     }
     SetOpened(created->file, *info);
@@ -206,8 +205,9 @@ void Read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, fuse_file_
   Handle(req, Op::kRead, node, {}, [&](Request& request) {
     std::span<char> room = request.reply_buffer();
     room = room.first(std::min(size, room.size()));
-    auto got = request.file_system().Read(request.context(), request.inode(),
-                                          fs::HandleId{info->fh}, static_cast<uint64_t>(offset), room);
+    auto got =
+        request.file_system().Read(request.context(), request.inode(), fs::HandleId{info->fh},
+                                   static_cast<uint64_t>(offset), room);
     if (!got) return request.ReplyError(got.error());
     request.ReplyData(room.first(got.value()));
   });
@@ -216,28 +216,27 @@ void Read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, fuse_file_
 void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t offset,
            fuse_file_info* info) {
   Handle(req, Op::kWrite, node, {}, [&](Request& request) {
-    // In exclusive mode the kernel knows where the file ends, and sends FSYNC after a write to a file
-    // that is open with O_SYNC.
+    // In exclusive mode the kernel knows where the file ends, and sends FSYNC after a write to a
+    // file that is open with O_SYNC.
     const bool by_flags = !request.connection().exclusive() && !info->writepage;
-    request.ReplyCount(request.file_system().Write(
-        request.context(), request.inode(), fs::HandleId{info->fh}, static_cast<uint64_t>(offset),
-        std::string_view(data, size),
-        {.at_end = by_flags && (info->flags & O_APPEND) != 0,
-         .sync = by_flags && (info->flags & O_DSYNC) != 0,
-         .kill_privileges = request.facts().kill_privileges}));
+    request.ReplyCount(
+        request.file_system().Write(request.context(), request.inode(), fs::HandleId{info->fh},
+                                    static_cast<uint64_t>(offset), std::string_view(data, size),
+                                    {.at_end = by_flags && (info->flags & O_APPEND) != 0,
+                                     .sync = by_flags && (info->flags & O_DSYNC) != 0,
+                                     .kill_privileges = request.facts().kill_privileges}));
   });
 }
 
-// Locks are the kernel's own and data was written when WRITE was answered, so there is nothing to do
-// at close(2), and the kernel need not ask again.
+// Locks are the kernel's own and data was written when WRITE was answered, so there is nothing to
+// do at close(2), and the kernel need not ask again.
 void Flush(fuse_req_t req, fuse_ino_t /*node*/, fuse_file_info* /*info*/) {
   fuse_reply_err(req, ENOSYS);
 }
 
 void Fsync(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info* /*info*/) {
   Handle(req, Op::kFsync, node, {}, [&](Request& request) {
-    request.Reply(
-        request.file_system().Fsync(request.context(), request.inode(), data_only != 0));
+    request.Reply(request.file_system().Fsync(request.context(), request.inode(), data_only != 0));
   });
 }
 
@@ -255,10 +254,9 @@ void Allocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t len
     const fs::AllocateMode carried = {.keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0,
                                       .punch_hole = (mode & FALLOC_FL_PUNCH_HOLE) != 0,
                                       .zero_range = (mode & FALLOC_FL_ZERO_RANGE) != 0};
-    request.Reply(request.file_system().Allocate(request.context(), request.inode(),
-                                                 fs::HandleId{info->fh}, carried,
-                                                 static_cast<uint64_t>(offset),
-                                                 static_cast<uint64_t>(length)));
+    request.Reply(request.file_system().Allocate(
+        request.context(), request.inode(), fs::HandleId{info->fh}, carried,
+        static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
   });
 }
 
@@ -327,8 +325,7 @@ void ReadDirectoryPlus(fuse_req_t req, fuse_ino_t node, size_t size, off_t cooki
 
 void ReleaseDirectory(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   Handle(req, Op::kReleaseDirectory, node, {}, [&](Request& request) {
-    request.Reply(
-        request.file_system().ReleaseDirectory(request.inode(), fs::HandleId{info->fh}));
+    request.Reply(request.file_system().ReleaseDirectory(request.inode(), fs::HandleId{info->fh}));
   });
 }
 

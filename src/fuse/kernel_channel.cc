@@ -35,9 +35,12 @@ bool ReadBody(std::span<const char> request, Body& body) {
 
 bool MayBlock(uint32_t opcode, size_t request_bytes) {
   switch (opcode) {
-    case FUSE_READ: case FUSE_FSYNC: case FUSE_FSYNCDIR: case FUSE_FALLOCATE:
-    case FUSE_COPY_FILE_RANGE: case FUSE_STATFS:
-      return true;
+    case FUSE_READ:
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+    case FUSE_FALLOCATE:
+    case FUSE_COPY_FILE_RANGE:
+    case FUSE_STATFS: return true;
     case FUSE_WRITE: return request_bytes > kLongWriteBytes;
     default: return false;
   }
@@ -98,7 +101,8 @@ ssize_t KernelChannel::Writev(int fd, iovec* parts, int count, void* /*userdata*
   if (worker == nullptr) return ::writev(fd, parts, count);  // a notification
   if (worker->own_fd_ >= 0) fd = worker->own_fd_;
   KernelChannel& channel = worker->channel_;
-  if (!channel.init_answered_) [[unlikely]] return channel.AnswerInit(fd, parts, count);
+  if (!channel.init_answered_) [[unlikely]]
+    return channel.AnswerInit(fd, parts, count);
   return ::writev(fd, parts, count);
 }
 
@@ -180,9 +184,11 @@ Result<ChannelWorker::Outcome> ChannelWorker::Receive() {
   const ssize_t got = ::read(fd, request_, kWriteHeaderBytes + payload_bytes_);
   if (got < 0) {
     switch (errno) {
-      case EINTR: case EAGAIN: return Outcome::kNothing;
+      case EINTR:
+      case EAGAIN: return Outcome::kNothing;
       case ENOENT: return Outcome::kNothing;  // its caller was killed before we took it
-      case ENODEV: case ECONNABORTED: return Outcome::kEnded;
+      case ENODEV:
+      case ECONNABORTED: return Outcome::kEnded;
       default: return ErrorFromErrno(errno, "read the FUSE device");
     }
   }
@@ -196,7 +202,8 @@ Result<ChannelWorker::Outcome> ChannelWorker::Receive() {
 
 void ChannelWorker::Handle() {
   const std::span<const char> request(request_, request_bytes_);
-  if (!channel_.init_answered_) [[unlikely]] channel_.NoteInit(request);
+  if (!channel_.init_answered_) [[unlikely]]
+    channel_.NoteInit(request);
   fuse_buf buffer = {.size = request.size(), .flags = {}, .mem = request_, .fd = -1, .pos = 0};
   current_worker = this;
   fuse_session_process_buf(channel_.session(), &buffer);

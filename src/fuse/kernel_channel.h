@@ -8,9 +8,10 @@
 #include "base/result.h"
 #include "fuse/libfuse.h"
 
-// The device through which the kernel sends requests and takes answers. libfuse parses the requests;
-// reading and writing the device is done here, because libfuse 3.14 is older than the kernels it runs
-// on: this is where the parts of the protocol that it does not know are put in and taken out.
+// The device through which the kernel sends requests and takes answers. libfuse parses the
+// requests; reading and writing the device is done here, because libfuse 3.14 is older than the
+// kernels it runs on: this is where the parts of the protocol that it does not know are put in and
+// taken out.
 //
 // Protocol facts (linux/fuse.h; the kernel's fs/fuse/{dev,inode,file}.c):
 //   - Each read(2) of the device returns exactly one request: fuse_in_header, the operation's own
@@ -18,12 +19,14 @@
 //   - An answer is one writev(2): fuse_out_header with the request's `unique`, then the payload. It
 //     must go to the descriptor that the request was read from (each descriptor, also a cloned one,
 //     has its own list of requests in progress).
-//   - INIT is the first request. What a flag of the reply does not name is off; flags above bit 31 go
+//   - INIT is the first request. What a flag of the reply does not name is off; flags above bit 31
+//   go
 //     into flags2 and count only with FUSE_INIT_EXT.
-//   - FUSE_HANDLE_KILLPRIV_V2: the kernel leaves clearing of setuid, setgid and file capabilities to
+//   - FUSE_HANDLE_KILLPRIV_V2: the kernel leaves clearing of setuid, setgid and file capabilities
+//   to
 //     us and says with WRITE, SETATTR(size) and OPEN(O_TRUNC), each by a flag of its own, when the
-//     caller has no right to keep them. Without it, it asks for the xattr security.capability before
-//     every single write.
+//     caller has no right to keep them. Without it, it asks for the xattr security.capability
+//     before every single write.
 namespace tifs::fuse {
 
 // INIT flags that libfuse 3.14 does not pass on; the numbers are the protocol's.
@@ -52,8 +55,8 @@ class KernelChannel {
   // `wanted_init_flags`: flags of the protocol to add to the INIT reply where the kernel has them.
   explicit KernelChannel(uint64_t wanted_init_flags) : wanted_init_flags_(wanted_init_flags) {}
 
-  // Puts this channel between libfuse and the device of a session that is mounted and that nothing has
-  // been read from.
+  // Puts this channel between libfuse and the device of a session that is mounted and that nothing
+  // has been read from.
   Status Attach(fuse_session* session);
   // Answers INIT. Afterwards, and not before, any number of workers may serve.
   Status Negotiate(ChannelWorker& worker);

@@ -101,9 +101,7 @@ TEST(KernelChannelTest, TheShortAnswerToAnOldKernelStaysAsItIs) {
   for (const char byte : out) EXPECT_EQ(byte, 0);
 }
 
-TEST(KernelChannelTest, NoThreadOfOursIsAWorker) {
-  EXPECT_EQ(ChannelWorker::Current(), nullptr);
-}
+TEST(KernelChannelTest, NoThreadOfOursIsAWorker) { EXPECT_EQ(ChannelWorker::Current(), nullptr); }
 
 }  // namespace
 }  // namespace tifs::fuse

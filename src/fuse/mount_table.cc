@@ -65,7 +65,8 @@ std::optional<MountEntry> ParseLine(std::string_view line) {
   TakeField(line);
   const std::string_view device = TakeField(line);
   const size_t colon = device.find(':');
-  if (colon == std::string_view::npos || !ParseNumber(device.substr(0, colon), entry.device_major) ||
+  if (colon == std::string_view::npos ||
+      !ParseNumber(device.substr(0, colon), entry.device_major) ||
       !ParseNumber(device.substr(colon + 1), entry.device_minor)) {
     return std::nullopt;
   }

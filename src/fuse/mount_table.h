@@ -8,8 +8,8 @@
 
 #include "base/result.h"
 
-// What is mounted where, as the kernel tells it (proc_pid_mountinfo(5)): no call here asks the mounted
-// file system itself, so none hangs where its process does, but IsDeadMount.
+// What is mounted where, as the kernel tells it (proc_pid_mountinfo(5)): no call here asks the
+// mounted file system itself, so none hangs where its process does, but IsDeadMount.
 namespace tifs::fuse {
 
 struct MountEntry {
@@ -31,8 +31,8 @@ Result<std::vector<MountEntry>> ReadMountTable();
 // The topmost mount at exactly `mountpoint` (absolute, without symbolic links).
 std::optional<MountEntry> FindMount(std::string_view mountpoint);
 
-// `path` made absolute and without symbolic links. Its last component may be a dead mount point, which
-// realpath(3) refuses. Errors: kNotFound and others of realpath(3).
+// `path` made absolute and without symbolic links. Its last component may be a dead mount point,
+// which realpath(3) refuses. Errors: kNotFound and others of realpath(3).
 Result<std::string> ResolveMountpoint(const std::string& path);
 
 // Whether `mountpoint` carries a FUSE mount whose process has gone ("Transport endpoint is not
@@ -44,8 +44,9 @@ enum class Detachment : uint8_t {
   kWhenIdle,  // as umount(8): kBusy while anything is open
   kLazy,      // from the tree at once, the rest when the last user has gone
 };
-// Unmounts the topmost mount at `mountpoint`; without privileges through fusermount3. Idle mounts are
-// written out first; a lazy one only as its last user goes. Errors: kBusy; kInvalid (not mounted).
+// Unmounts the topmost mount at `mountpoint`; without privileges through fusermount3. Idle mounts
+// are written out first; a lazy one only as its last user goes. Errors: kBusy; kInvalid (not
+// mounted).
 Status DetachMount(const std::string& mountpoint, Detachment detachment);
 
 }  // namespace tifs::fuse

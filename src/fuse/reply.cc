@@ -31,7 +31,8 @@ std::vector<uint32_t> SupplementaryGroups(fuse_req_t request) {
     groups.resize(static_cast<size_t>(count));
     count = fuse_req_getgroups(request, count, groups.data());
   }
-  // The caller may have gone, or be in a PID namespace that we cannot see: then it has its gid only.
+  // The caller may have gone, or be in a PID namespace that we cannot see: then it has its gid
+  // only.
   groups.resize(std::min(groups.size(), static_cast<size_t>(std::max(count, 0))));
   return groups;
 }

@@ -18,8 +18,8 @@ struct stat ToStat(const fs::Attributes& attributes);
 fuse_entry_param ToEntryParam(const NodeMap& nodes, const fs::Entry& entry);
 
 // One request in hand: who asks, about which node, and its one answer. Every path through a handler
-// ends in exactly one Reply; errors become errnos here and nowhere else, and those that users see as
-// EIO are logged with their reason.
+// ends in exactly one Reply; errors become errnos here and nowhere else, and those that users see
+// as EIO are logged with their reason.
 class Request {
  public:
   // `name`, if the request has one, is for the log.

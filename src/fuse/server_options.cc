@@ -31,9 +31,10 @@ Status ServerOptions::Validate() const {
   if (source.empty()) return Invalid("no source");
   if (threads < 1 || threads > kMaxThreads) return Invalid("threads must be from 1 to 1024");
   if (waiting_threads < 1) return Invalid("at least one thread must wait for requests");
-  if (max_transfer_bytes < kPageBytes || max_transfer_bytes > kMaxTransferBytes ||
-      max_transfer_bytes % kPageBytes != 0) {
-    return Invalid("the largest transfer must be a multiple of 4 KiB up to 1 MiB");
+  for (const uint32_t bytes : {max_read_bytes, max_write_bytes}) {
+    if (bytes < kPageBytes || bytes > kMaxTransferBytes || bytes % kPageBytes != 0) {
+      return Invalid("the largest READ and WRITE must be multiples of 4 KiB up to 1 MiB");
+    }
   }
   if (max_background < 1 || max_background > kMaxBackground) {
     return Invalid("background requests must be from 1 to 65535");
@@ -55,7 +56,7 @@ std::string ServerOptions::ToMountText() const {
   if (allow_other) text += ",allow_other";
   if (default_permissions) text += ",default_permissions";
   // The same number goes into the INIT reply; libfuse refuses to mount otherwise.
-  text += ",max_read=" + std::to_string(max_transfer_bytes);
+  text += ",max_read=" + std::to_string(max_read_bytes);
   if (debug) text += ",debug";
   return text;
 }

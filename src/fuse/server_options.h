@@ -26,13 +26,17 @@ struct ServerOptions {
   std::optional<uint32_t> umask;  // in place of each caller's own
 
   uint32_t threads = 16;  // that serve requests, 1 to 1024
-  // Of them, how many wait for the next request at a time; the others are parked until all who waited
-  // are busy. See docs/fuse.md.
+  // Of them, how many wait for the next request at a time; the others are parked until all who
+  // waited are busy. See docs/fuse.md.
   uint32_t waiting_threads = 2;
   // Each thread reads the device through a descriptor of its own.
   bool clone_descriptors = true;
-  uint32_t max_transfer_bytes = 1 << 20;  // of one READ or WRITE; a multiple of 4 KiB, up to 1 MiB
-  uint32_t max_readahead_bytes = 128 << 10;
+  // Of one request: multiples of 4 KiB, up to 1 MiB. What is read ahead comes in several READs,
+  // which are served in parallel.
+  uint32_t max_read_bytes = 256 << 10;
+  uint32_t max_write_bytes = 1 << 20;
+  // How far the kernel reads ahead. Beyond its own 128 KiB only for root.
+  uint32_t readahead_bytes = 1 << 20;
   // Requests (read-ahead, release, asynchronous I/O) that the kernel keeps under way at a time.
   uint32_t max_background = 64;
   // The kernel gathers writes in its page cache. Exclusive mode only.

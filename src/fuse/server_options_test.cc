@@ -21,9 +21,10 @@ TEST(ServerOptionsTest, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused([](auto& o) { o.threads = 0; }));
   EXPECT_TRUE(refused([](auto& o) { o.threads = 1025; }));
   EXPECT_TRUE(refused([](auto& o) { o.waiting_threads = 0; }));
-  EXPECT_TRUE(refused([](auto& o) { o.max_transfer_bytes = 4095; }));
-  EXPECT_TRUE(refused([](auto& o) { o.max_transfer_bytes = 4097; }));
-  EXPECT_TRUE(refused([](auto& o) { o.max_transfer_bytes = (1 << 20) + 4096; }));
+  EXPECT_TRUE(refused([](auto& o) { o.max_read_bytes = 4095; }));
+  EXPECT_TRUE(refused([](auto& o) { o.max_read_bytes = 4097; }));
+  EXPECT_TRUE(refused([](auto& o) { o.max_write_bytes = 0; }));
+  EXPECT_TRUE(refused([](auto& o) { o.max_write_bytes = (1 << 20) + 4096; }));
   EXPECT_TRUE(refused([](auto& o) { o.max_background = 0; }));
   EXPECT_TRUE(refused([](auto& o) { o.umask = 01000; }));
   EXPECT_TRUE(refused([](auto& o) {
@@ -35,13 +36,13 @@ TEST(ServerOptionsTest, RefusesWhatCannotBe) {
 TEST(ServerOptionsTest, MountsSafelyUnlessAskedOtherwise) {
   EXPECT_EQ(Valid().ToMountText(),
             "fsname=rocks:///srv/d,subtype=tifs,rw,nosuid,nodev,exec,default_permissions,"
-            "max_read=1048576");
+            "max_read=262144");
   ServerOptions options = Valid();
   options.read_only = options.suid = options.dev = options.allow_other = options.noatime = true;
   options.exec = options.default_permissions = false;
   EXPECT_EQ(options.ToMountText(),
             "fsname=rocks:///srv/d,subtype=tifs,ro,suid,dev,noexec,noatime,allow_other,"
-            "max_read=1048576");
+            "max_read=262144");
 }
 
 TEST(ServerOptionsTest, ASourceCannotSmuggleInOptions) {

@@ -24,7 +24,8 @@
 namespace tifs::fuse {
 namespace {
 
-// A real mount of a file system in memory. The suites under tests/ judge POSIX; this one the server.
+// A real mount of a file system in memory. The suites under tests/ judge POSIX; this one the
+// server.
 class ServerTest : public testing::Test {
  protected:
   ServerTest() {

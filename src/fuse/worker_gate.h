@@ -11,12 +11,12 @@
 
 namespace tifs::fuse {
 
-// Decides which threads wait for requests. The kernel hands each request to the thread that has waited
-// longest; where many wait, each request wakes another one, on a CPU that has to come out of idle and
-// has nothing of ours in its caches. So `waiting_limit` threads serve and the rest are parked, until a
-// thread is about to block (AboutToBlock) and nobody would be left to wait, or until all that serve
-// have been stuck for kStuckAfter. Nothing here runs while there are no requests.
-// Safe for use by several threads.
+// Decides which threads wait for requests. The kernel hands each request to the thread that has
+// waited longest; where many wait, each request wakes another one, on a CPU that has to come out of
+// idle and has nothing of ours in its caches. So `waiting_limit` threads serve and the rest are
+// parked, until a thread is about to block (AboutToBlock) and nobody would be left to wait, or
+// until all that serve have been stuck for kStuckAfter. Nothing here runs while there are no
+// requests. Safe for use by several threads.
 class WorkerGate {
  public:
   static constexpr std::chrono::milliseconds kStuckAfter{2};
@@ -25,7 +25,8 @@ class WorkerGate {
   WorkerGate(size_t waiting_limit, Clock& clock)
       : waiting_limit_(static_cast<int>(waiting_limit)), clock_(clock) {}
 
-  // Returns when the calling thread is to wait for a request; until then it is parked. False: closed.
+  // Returns when the calling thread is to wait for a request; until then it is parked. False:
+  // closed.
   [[nodiscard]] bool Enter();
   // Follows each Enter that returned true, once the request is there or there will be none.
   void Leave();

@@ -79,8 +79,8 @@ TEST(WorkerGateTest, CloseLetsEverybodyGo) {
   gate.Leave();
 }
 
-// Plays the kernel: a request is taken by somebody who waits. If the gate ever left all threads parked
-// while requests are there, this would hang.
+// Plays the kernel: a request is taken by somebody who waits. If the gate ever left all threads
+// parked while requests are there, this would hang.
 TEST(WorkerGateTest, SomebodyAlwaysTakesTheNextRequest) {
   constexpr int kThreads = 6, kRequests = 20000;
   for (const size_t limit : {1u, 2u, 3u}) {

@@ -38,10 +38,25 @@ TEST_F(MemKvTest, OlderSnapshotKeepsMoreThanANewerOne) {
   auto newer = *store_.Begin();
   Put("a", "3");
   EXPECT_EQ(store_.VersionCount(), 3u);
-  newer.reset();
   EXPECT_EQ((*older->Get("a"))->view(), "1");
   older.reset();
+  EXPECT_EQ(store_.VersionCount(), 2u);
+  EXPECT_EQ((*newer->Get("a"))->view(), "2");
+  newer.reset();
   EXPECT_EQ(store_.VersionCount(), 1u);
+}
+
+TEST_F(MemKvTest, RemembersALockWhileItDropsAnOlderVersion) {
+  Put("a", "1");
+  auto oldest = *store_.Begin();
+  Put("a", "2");
+  auto writer = *store_.Begin();
+  auto locker = *store_.Begin();
+  ASSERT_TRUE(locker->Lock("a"));
+  ASSERT_TRUE(locker->Commit());
+  oldest.reset();
+  ASSERT_TRUE(writer->Put("a", "3"));
+  EXPECT_EQ(writer->Commit().error().code(), ErrorCode::kConflict);
 }
 
 TEST_F(MemKvTest, ForgetsDeletedAndLockedKeys) {

@@ -28,8 +28,8 @@ class ModelAcl {
     uint32_t id;
   };
 
-  // Nothing for an empty list, which stands for its removal. Errors: kInvalid, kNotSupported (another
-  // version). The list need not be valid yet.
+  // Nothing for an empty list, which stands for its removal. Errors: kInvalid, kNotSupported
+  // (another version). The list need not be valid yet.
   static Result<std::optional<ModelAcl>> Parse(std::string_view bytes);
   // Owner, users, owning group, groups, mask, others: in this order, each object once, a mask where
   // anything is named. Everything below is for valid lists only.

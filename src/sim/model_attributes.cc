@@ -60,8 +60,7 @@ void ModelFs::DropPrivileges(const OpContext& context, Inode& inode) {
   if (had_any) TouchChanged(inode);
 }
 
-void ModelFs::ChangeOwner(const OpContext& context, Inode& inode,
-                          const AttributeChanges& changes) {
+void ModelFs::ChangeOwner(const OpContext& context, Inode& inode, const AttributeChanges& changes) {
   fs::Attributes& attributes = inode.attributes;
   if (!inode.IsDirectory()) {
     attributes.mode &= ~S_ISUID;
@@ -303,8 +302,7 @@ Status ModelFs::SetXattr(const OpContext& context, InodeNumber number, std::stri
   return {};
 }
 
-Result<std::vector<std::string>> ModelFs::ListXattrs(const OpContext& context,
-                                                     InodeNumber number) {
+Result<std::vector<std::string>> ModelFs::ListXattrs(const OpContext& context, InodeNumber number) {
   const Inode* const inode = TRY(Find(number));
   std::vector<std::string> names;
   for (const auto& [name, value] : inode->xattrs) {

@@ -52,7 +52,8 @@ void ModelFile::Zero(uint64_t offset_bytes, uint64_t length_bytes, bool release)
     page->second.replace(from - page_begin, to - from, to - from, '\0');
   }
   if (!release) return;
-  const uint64_t first_whole = offset_bytes / block_size_bytes_ + (offset_bytes % block_size_bytes_ != 0);
+  const uint64_t first_whole =
+      offset_bytes / block_size_bytes_ + (offset_bytes % block_size_bytes_ != 0);
   // The file's last block counts as whole where the range covers all of it that there is.
   const uint64_t past_whole = end >= size_bytes_ ? UINT64_MAX : end / block_size_bytes_;
   if (first_whole >= past_whole) return;

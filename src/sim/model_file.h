@@ -12,8 +12,8 @@
 namespace tifs::sim {
 
 // The contents of a regular file in the model: a size and the pages that hold anything but zeros.
-// What is remembered besides is only there to judge answers that POSIX leaves open: which blocks may
-// count as data, and which bytes were ever written (where old bytes could show again).
+// What is remembered besides is only there to judge answers that POSIX leaves open: which blocks
+// may count as data, and which bytes were ever written (where old bytes could show again).
 class ModelFile {
  public:
   explicit ModelFile(uint64_t block_size_bytes) : block_size_bytes_(block_size_bytes) {}

@@ -45,8 +45,7 @@ Result<ModelFs::Place> ModelFs::FindPlace(const OpContext& context, InodeNumber 
   TRY(MayAccess(context, *directory, kExecute));
   if (name.size() > fs::kMaxNameBytes) return Fail(ErrorCode::kNameTooLong);
   const auto entry = directory->entries.find(std::string(name));
-  Inode* const found =
-      entry == directory->entries.end() ? nullptr : &inodes_.at(entry->second);
+  Inode* const found = entry == directory->entries.end() ? nullptr : &inodes_.at(entry->second);
   return Place{directory, std::string(name), found};
 }
 
@@ -177,8 +176,7 @@ Result<ModelFs::Inode*> ModelFs::NewInode(const OpContext& context, Place& place
   if (place.found != nullptr) return Fail(ErrorCode::kExists);
   TRY(MayAccess(context, *place.directory, kWrite | kExecute));
   const InodeNumber number{++last_inode_};
-  Inode& inode =
-      inodes_.emplace(number, Inode(options_.block_size_bytes)).first->second;
+  Inode& inode = inodes_.emplace(number, Inode(options_.block_size_bytes)).first->second;
   fs::Attributes& attributes = inode.attributes;
   attributes.inode = number;
   attributes.mode = mode;
@@ -216,8 +214,7 @@ Result<fs::Attributes> ModelFs::Mknod(const OpContext& context, InodeNumber pare
 
 Result<fs::Attributes> ModelFs::Create(const OpContext& context, InodeNumber parent,
                                        std::string_view name, uint32_t mode) {
-  const fs::Attributes attributes =
-      TRY(Mknod(context, parent, name, S_IFREG | (mode & 07777), 0));
+  const fs::Attributes attributes = TRY(Mknod(context, parent, name, S_IFREG | (mode & 07777), 0));
   ++inodes_.at(attributes.inode).open_count;
   return attributes;
 }

@@ -25,12 +25,12 @@ struct ModelOptions {
 };
 
 // The oracle: a POSIX file system in memory, written to be read and compared with the manual pages.
-// It answers as ext4 under Linux does: results, errnos and their precedence, link counts, which times
-// move. The operations are those of fs::FileSystem. Copying it copies the whole tree.
+// It answers as ext4 under Linux does: results, errnos and their precedence, link counts, which
+// times move. The operations are those of fs::FileSystem. Copying it copies the whole tree.
 //
-// Where POSIX leaves an answer open (what reads do to atime, where a hole begins, whether truncating
-// to the same size moves times), it says so: see TimesMayDiffer and Contents.
-// Used by one thread at a time. `clock` outlives it and its copies.
+// Where POSIX leaves an answer open (what reads do to atime, where a hole begins, whether
+// truncating to the same size moves times), it says so: see TimesMayDiffer and Contents. Used by
+// one thread at a time. `clock` outlives it and its copies.
 class ModelFs {
  public:
   using InodeNumber = fs::InodeNumber;
@@ -142,8 +142,7 @@ class ModelFs {
 
   Result<Inode*> Find(InodeNumber inode);
   Result<const Inode*> Find(InodeNumber inode) const;
-  Result<Place> FindPlace(const fs::OpContext& context, InodeNumber parent,
-                          std::string_view name);
+  Result<Place> FindPlace(const fs::OpContext& context, InodeNumber parent, std::string_view name);
   fs::Attributes Show(const Inode& inode) const;
 
   // --- permissions ---
@@ -170,8 +169,7 @@ class ModelFs {
   void Exchange(Place& from, Place& to);
   Status CheckAttributeChanges(const fs::OpContext& context, const Inode& inode,
                                const fs::AttributeChanges& changes, bool is_open) const;
-  void ChangeOwner(const fs::OpContext& context, Inode& inode,
-                   const fs::AttributeChanges& changes);
+  void ChangeOwner(const fs::OpContext& context, Inode& inode, const fs::AttributeChanges& changes);
   void ChangeMode(const fs::OpContext& context, Inode& inode, uint32_t mode);
   void ChangeSize(const fs::OpContext& context, Inode& inode, uint64_t size_bytes, bool is_open);
   void ChangeTimes(Inode& inode, const fs::AttributeChanges& changes);

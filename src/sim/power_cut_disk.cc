@@ -245,9 +245,8 @@ Status PowerCutDisk::SyncDirectory(const std::string& path) {
     return {};
   }
   std::erase_if(pending_, [&](const DirectoryOperation& operation) {
-    const bool here = std::ranges::any_of(operation, [&](const EntryChange& change) {
-      return change.directory == directory;
-    });
+    const bool here = std::ranges::any_of(
+        operation, [&](const EntryChange& change) { return change.directory == directory; });
     if (!here) return false;
     for (const EntryChange& change : operation) {
       if (change.node) {

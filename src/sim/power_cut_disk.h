@@ -23,7 +23,8 @@ enum class SyncKind : uint8_t { kFile, kDirectory };
 // A local file system in memory that remembers what was synced and can lose power.
 //
 // What a sync promises, and nothing more:
-//   - File::Sync       the file's bytes and length. Not its name: that takes a sync of the directory.
+//   - File::Sync       the file's bytes and length. Not its name: that takes a sync of the
+//   directory.
 //   - SyncDirectory    the creations, renames, links and removals in that directory until then.
 // When the power goes, each file on its own keeps its synced state and, of the writes since, none,
 // all, a prefix, or any torn subset (by sectors, with garbage where a length survived its bytes);
@@ -65,9 +66,9 @@ class PowerCutDisk {
     // What a lost write leaves in a part of the file that was never written: zeros, as journalled
     // file systems promise, not what lay there on the disk before. Stays with the file.
     bool unwritten_reads_zeros = false;
-    // Of the unsynced writes a prefix survives, the last one perhaps in part: as appends do on a file
-    // system that writes data before the length that covers it (ext4 data=ordered, XFS, btrfs). Stays
-    // with the file.
+    // Of the unsynced writes a prefix survives, the last one perhaps in part: as appends do on a
+    // file system that writes data before the length that covers it (ext4 data=ordered, XFS,
+    // btrfs). Stays with the file.
     bool in_order = false;
   };
 

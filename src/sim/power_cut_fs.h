@@ -28,8 +28,7 @@ class PowerCutFs : public rocksdb::FileSystem {
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* result,
                                     rocksdb::IODebugContext* debug) override;
-  rocksdb::IOStatus ReopenWritableFile(const std::string& path,
-                                       const rocksdb::FileOptions& options,
+  rocksdb::IOStatus ReopenWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                        std::unique_ptr<rocksdb::FSWritableFile>* result,
                                        rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus ReuseWritableFile(const std::string& path, const std::string& old_path,
@@ -76,8 +75,7 @@ class PowerCutFs : public rocksdb::FileSystem {
   rocksdb::IOStatus GetTestDirectory(const rocksdb::IOOptions& options, std::string* path,
                                      rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus GetAbsolutePath(const std::string& path, const rocksdb::IOOptions& options,
-                                    std::string* absolute,
-                                    rocksdb::IODebugContext* debug) override;
+                                    std::string* absolute, rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus GetFreeSpace(const std::string& path, const rocksdb::IOOptions& options,
                                  uint64_t* free_bytes, rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus IsDirectory(const std::string& path, const rocksdb::IOOptions& options,

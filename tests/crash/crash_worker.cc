@@ -124,8 +124,8 @@ std::vector<ModelOps> CrashWorker::ReplayStates() const {
   return states;
 }
 
-// Where bytes are not those of state `k`, they must be what that file held there in some state, or, if
-// any write since the sync could have touched them, zeros.
+// Where bytes are not those of state `k`, they must be what that file held there in some state, or,
+// if any write since the sync could have touched them, zeros.
 std::string CrashWorker::CompareInPlace(const Tree& expected, const Tree& actual,
                                         const std::vector<ModelOps>& states, size_t k) {
   for (const auto& [path, node] : expected) {

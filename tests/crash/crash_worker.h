@@ -15,9 +15,10 @@
 
 namespace tifs::sim {
 
-// One who works in a directory of its own, and the manifest of what may be there after a cut: the model
-// as of the last sync that was acknowledged, and the operations since. The file system promises that
-// what remains is the state after some number of these operations; the latest are lost first.
+// One who works in a directory of its own, and the manifest of what may be there after a cut: the
+// model as of the last sync that was acknowledged, and the operations since. The file system
+// promises that what remains is the state after some number of these operations; the latest are
+// lost first.
 class CrashWorker {
  public:
   // `clock` outlives it.
@@ -32,15 +33,16 @@ class CrashWorker {
     // The mount makes each operation durable before it returns.
     bool sync_mount = false;
   };
-  // Runs random operations until the power goes or all are done. Why an answer was wrong; empty: none.
+  // Runs random operations until the power goes or all are done. Why an answer was wrong; empty:
+  // none.
   std::string Work(fs::FileSystem& file_system, PowerCutDisk& disk, Random& random,
                    const Plan& plan);
   // All that was done is durable now.
   void NoteSynced();
 
   // Judges what is there after a cut and goes on from it. Why it may not be there; empty: it may.
-  // `in_place`: bytes are written where they lie, so an unsynced write may show, whole or in part, or
-  // have left zeros, though its operation was lost; lengths and names may not.
+  // `in_place`: bytes are written where they lie, so an unsynced write may show, whole or in part,
+  // or have left zeros, though its operation was lost; lengths and names may not.
   std::string Recover(fs::FileSystem& file_system, bool in_place);
 
  private:
@@ -48,8 +50,8 @@ class CrashWorker {
   Interest WithPrefix(const Interest& interest) const;
   Tree TreeBelow(const Tree& whole) const;
   std::vector<ModelOps> ReplayStates() const;
-  // Compares with `states[k]`, and with `in_place` lets that have the bytes that are there. `bare`: the
-  // tree without contents.
+  // Compares with `states[k]`, and with `in_place` lets that have the bytes that are there. `bare`:
+  // the tree without contents.
   std::string CompareWithState(PathTarget& target, const Tree& bare, std::vector<ModelOps>& states,
                                size_t k, bool in_place) const;
   static std::string CompareInPlace(const Tree& expected, const Tree& actual,

@@ -69,8 +69,7 @@ Status CrashWorld::OpenFileSystem() {
         TRY(DiskExtentDevice::Open(disk_, kVolume, "blocks")), SystemClock());
   }
   // The system's clock: a background thread waits on it.
-  file_system_ =
-      TRY(fs::FileSystem::Open(*store_, SystemClock(), mount, std::move(blocks)));
+  file_system_ = TRY(fs::FileSystem::Open(*store_, SystemClock(), mount, std::move(blocks)));
   return {};
 }
 

@@ -1,5 +1,5 @@
-// The file system on RocksDB on a disk that loses power: after any cut it opens, fsck finds nothing, all
-// that was synced is there, and of the rest what was done first.
+// The file system on RocksDB on a disk that loses power: after any cut it opens, fsck finds
+// nothing, all that was synced is there, and of the rest what was done first.
 
 #include <gtest/gtest.h>
 
@@ -67,9 +67,7 @@ void ExpectSurvival(const CrashOptions& options, uint64_t when_short, uint64_t w
   if (failure) FAIL() << options.name << ", --seed=" << failure->seed << ": " << failure->why;
 }
 
-TEST_F(PowerCutTest, BlocksInTheStore) {
-  ExpectSurvival({.name = "store"}, 8, 1500);
-}
+TEST_F(PowerCutTest, BlocksInTheStore) { ExpectSurvival({.name = "store"}, 8, 1500); }
 
 TEST_F(PowerCutTest, SmallBlocksInTheStore) {
   ExpectSurvival({.name = "small blocks", .block_size_bytes = 4096}, 8, 1500);
@@ -95,8 +93,7 @@ TEST_F(PowerCutTest, SeveralWorkersAtOnce) {
 
 // --- leaving out any one kind of sync must make it fail ---
 
-void ExpectFailure(CrashOptions options,
-                   std::function<bool(SyncKind, std::string_view)> lie) {
+void ExpectFailure(CrashOptions options, std::function<bool(SyncKind, std::string_view)> lie) {
   constexpr uint64_t kAttempts = 200;
   options.lie = std::move(lie);
   std::atomic<uint64_t> lies{0};
@@ -111,27 +108,23 @@ bool IsFile(SyncKind kind, std::string_view path, std::string_view part) {
 }
 
 TEST_F(PowerCutTest, FindsMissingSyncsOfTheLog) {
-  ExpectFailure({}, [](SyncKind kind, std::string_view path) {
-    return IsFile(kind, path, ".log");
-  });
+  ExpectFailure({},
+                [](SyncKind kind, std::string_view path) { return IsFile(kind, path, ".log"); });
 }
 
 TEST_F(PowerCutTest, FindsMissingSyncsOfTheManifest) {
-  ExpectFailure({}, [](SyncKind kind, std::string_view path) {
-    return IsFile(kind, path, "MANIFEST");
-  });
+  ExpectFailure(
+      {}, [](SyncKind kind, std::string_view path) { return IsFile(kind, path, "MANIFEST"); });
 }
 
 TEST_F(PowerCutTest, FindsMissingSyncsOfTables) {
-  ExpectFailure({}, [](SyncKind kind, std::string_view path) {
-    return IsFile(kind, path, ".sst");
-  });
+  ExpectFailure({},
+                [](SyncKind kind, std::string_view path) { return IsFile(kind, path, ".sst"); });
 }
 
 TEST_F(PowerCutTest, FindsMissingSyncsOfCurrent) {
-  ExpectFailure({}, [](SyncKind kind, std::string_view path) {
-    return IsFile(kind, path, ".dbtmp");
-  });
+  ExpectFailure({},
+                [](SyncKind kind, std::string_view path) { return IsFile(kind, path, ".dbtmp"); });
 }
 
 TEST_F(PowerCutTest, FindsMissingSyncsOfDirectories) {
@@ -139,9 +132,8 @@ TEST_F(PowerCutTest, FindsMissingSyncsOfDirectories) {
 }
 
 TEST_F(PowerCutTest, FindsMissingSyncsOfTheDataFile) {
-  ExpectFailure({.extents = true}, [](SyncKind kind, std::string_view path) {
-    return IsFile(kind, path, "/blocks");
-  });
+  ExpectFailure({.extents = true},
+                [](SyncKind kind, std::string_view path) { return IsFile(kind, path, "/blocks"); });
 }
 
 }  // namespace

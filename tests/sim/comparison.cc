@@ -74,8 +74,7 @@ std::string CompareMoved(const Outcome& expected, const Outcome& actual,
 
 std::string FirstDifference(const std::string& expected, const std::string& actual) {
   if (expected.size() != actual.size()) {
-    return fmt::format("expected {} bytes, got {}: {:.60}", expected.size(), actual.size(),
-                       actual);
+    return fmt::format("expected {} bytes, got {}: {:.60}", expected.size(), actual.size(), actual);
   }
   const auto [a, b] = std::ranges::mismatch(expected, actual);
   const size_t at = a - expected.begin();
@@ -126,11 +125,11 @@ std::string CompareNodes(const NodeState& expected, const NodeState& actual,
   return {};
 }
 
-// A rename that two directories forbid, one by its sticky bit, the other by its mode, may name either.
+// A rename that two directories forbid, one by its sticky bit, the other by its mode, may name
+// either.
 bool IsEitherRefusal(const Operation& operation, const Outcome& expected, const Outcome& actual) {
   const auto is_refusal = [](int error) { return error == EPERM || error == EACCES; };
-  return operation.call == Call::kRename && is_refusal(expected.error) &&
-         is_refusal(actual.error);
+  return operation.call == Call::kRename && is_refusal(expected.error) && is_refusal(actual.error);
 }
 
 }  // namespace

@@ -140,13 +140,11 @@ Status FileSystemOps::Access(const Context& context, Inode inode, int mask) {
 Result<InodeOps::Created> FileSystemOps::Create(const Context& context, Inode parent,
                                                 std::string_view name, uint32_t mode,
                                                 fs::OpenFlags flags) {
-  const fs::CreatedFile created =
-      TRY(file_system_->Create(context, parent, name, mode, flags));
+  const fs::CreatedFile created = TRY(file_system_->Create(context, parent, name, mode, flags));
   return Created{created.entry.attributes, created.file.handle};
 }
 
-Result<fs::HandleId> FileSystemOps::Open(const Context& context, Inode inode,
-                                         fs::OpenFlags flags) {
+Result<fs::HandleId> FileSystemOps::Open(const Context& context, Inode inode, fs::OpenFlags flags) {
   return TRY(file_system_->Open(context, inode, flags)).handle;
 }
 
@@ -205,8 +203,7 @@ Status FileSystemOps::Allocate(const Context& context, Inode inode, Handle handl
 Outcome FileSystemOps::Seek(const Context& context, Inode inode, Handle handle,
                             uint64_t offset_bytes, fs::SeekWhence whence) {
   Outcome outcome;
-  const Result<uint64_t> offset =
-      file_system_->Seek(context, inode, handle, offset_bytes, whence);
+  const Result<uint64_t> offset = file_system_->Seek(context, inode, handle, offset_bytes, whence);
   if (offset) {
     outcome.value = static_cast<int64_t>(*offset);
   } else {

@@ -46,11 +46,10 @@ class FileSystemOps : public InodeOps {
   Result<std::map<std::string, Listed>> List(const Context& context, Inode inode) override;
   Result<fs::Attributes> GetAttributes(const Context& context, Inode inode) override;
   Result<fs::Attributes> SetAttributes(const Context& context, Inode inode,
-                                       const fs::AttributeChanges& changes,
-                                       Handle handle) override;
+                                       const fs::AttributeChanges& changes, Handle handle) override;
   Status Access(const Context& context, Inode inode, int mask) override;
-  Result<Created> Create(const Context& context, Inode parent, std::string_view name,
-                         uint32_t mode, fs::OpenFlags flags) override;
+  Result<Created> Create(const Context& context, Inode parent, std::string_view name, uint32_t mode,
+                         fs::OpenFlags flags) override;
   Result<Handle> Open(const Context& context, Inode inode, fs::OpenFlags flags) override;
   Result<Handle> OpenDirectory(const Context& context, Inode inode) override;
   void Release(Inode inode, Handle handle, bool is_directory) override;
@@ -66,8 +65,7 @@ class FileSystemOps : public InodeOps {
   Result<uint64_t> CopyRange(const Context& context, Inode source, Handle source_handle,
                              uint64_t source_offset_bytes, Inode target, Handle target_handle,
                              uint64_t target_offset_bytes, uint64_t length_bytes) override;
-  Result<std::string> GetXattr(const Context& context, Inode inode,
-                               std::string_view name) override;
+  Result<std::string> GetXattr(const Context& context, Inode inode, std::string_view name) override;
   Status SetXattr(const Context& context, Inode inode, std::string_view name,
                   std::string_view value, fs::XattrFlag flag) override;
   Result<std::vector<std::string>> ListXattrs(const Context& context, Inode inode) override;

@@ -69,9 +69,8 @@ class InodeOps {
   virtual Status Write(const Context& context, Inode inode, Handle handle, bool append,
                        uint64_t offset_bytes, std::string_view data) = 0;
   virtual Status Fsync(const Context& context, Inode inode) = 0;
-  virtual Status Allocate(const Context& context, Inode inode, Handle handle,
-                          fs::AllocateMode mode, uint64_t offset_bytes,
-                          uint64_t length_bytes) = 0;
+  virtual Status Allocate(const Context& context, Inode inode, Handle handle, fs::AllocateMode mode,
+                          uint64_t offset_bytes, uint64_t length_bytes) = 0;
   virtual Outcome Seek(const Context& context, Inode inode, Handle handle, uint64_t offset_bytes,
                        fs::SeekWhence whence) = 0;
   virtual Result<uint64_t> CopyRange(const Context& context, Inode source, Handle source_handle,

@@ -64,8 +64,8 @@ class ModelOps : public InodeOps {
   Status Access(const Context& context, Inode inode, int mask) override {
     return model_.Access(context, inode, mask);
   }
-  Result<Created> Create(const Context& context, Inode parent, std::string_view name,
-                         uint32_t mode, fs::OpenFlags) override {
+  Result<Created> Create(const Context& context, Inode parent, std::string_view name, uint32_t mode,
+                         fs::OpenFlags) override {
     return Created{TRY(model_.Create(context, parent, name, mode)), Handle{1}};
   }
   Result<Handle> Open(const Context& context, Inode inode, fs::OpenFlags flags) override {

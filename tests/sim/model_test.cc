@@ -1,5 +1,5 @@
-// Random sequences of operations run on the file system and on the model: the same results, the same
-// errnos, the same trees and contents, and nothing for fs::Check to find afterwards.
+// Random sequences of operations run on the file system and on the model: the same results, the
+// same errnos, the same trees and contents, and nothing for fs::Check to find afterwards.
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -130,10 +130,8 @@ TEST(ModelTest, AReadErrorFailsTheOperationAndChangesNothing) {
 }
 
 TEST(ModelTest, LimitsAnswerNoSpaceAndChangeNothing) {
-  WorldOptions world{.name = "limits",
-                     .block_size_bytes = 4096,
-                     .capacity_bytes = 1 << 20,
-                     .max_inodes = 12};
+  WorldOptions world{
+      .name = "limits", .block_size_bytes = 4096, .capacity_bytes = 1 << 20, .max_inodes = 12};
   Profile profile = world.DefaultProfile();
   profile.zero_range = false;
   ExpectAgreement(world, profile, 40, 3000);

@@ -15,11 +15,13 @@ namespace tifs::sim {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<size_t>(Call::kCount)> kCallNames = {
-    "open",    "close",  "read",     "write",    "truncate", "ftruncate", "fallocate",
-    "seek_data", "seek_hole", "copy_file_range", "fsync", "fstat", "mkdir", "mknod",
-    "symlink", "link",   "unlink",   "rmdir",    "rename",   "readlink",  "stat",
-    "access",  "list",   "chmod",    "chown",    "utimens",  "getxattr",  "setxattr",
-    "listxattr", "removexattr", "sync", "background", "remount"};
+    "open",      "close",      "read",      "write",     "truncate",
+    "ftruncate", "fallocate",  "seek_data", "seek_hole", "copy_file_range",
+    "fsync",     "fstat",      "mkdir",     "mknod",     "symlink",
+    "link",      "unlink",     "rmdir",     "rename",    "readlink",
+    "stat",      "access",     "list",      "chmod",     "chown",
+    "utimens",   "getxattr",   "setxattr",  "listxattr", "removexattr",
+    "sync",      "background", "remount"};
 
 template <typename T>
 T OneOf(Random& random, std::initializer_list<T> choices) {
@@ -29,16 +31,11 @@ T OneOf(Random& random, std::initializer_list<T> choices) {
 // Few names, so that calls meet; now and then one that only has to be carried.
 std::string Name(Random& random) {
   switch (random.Below(120)) {
-    case 0:
-      return std::string(255, 'n');
-    case 1:
-      return std::string(256, 'n');
-    case 2:
-      return "\xff\x01 \n";
-    case 3:
-      return "...";
-    default:
-      return std::string(1, static_cast<char>('a' + random.Below(5)));
+    case 0: return std::string(255, 'n');
+    case 1: return std::string(256, 'n');
+    case 2: return "\xff\x01 \n";
+    case 3: return "...";
+    default: return std::string(1, static_cast<char>('a' + random.Below(5)));
   }
 }
 
@@ -62,29 +59,20 @@ uint64_t Offset(Random& random, const Profile& profile) {
   switch (random.Below(16)) {
     case 0:
     case 1:
-    case 2:
-      offset = 0;
-      break;
+    case 2: offset = 0; break;
     case 3:
-    case 4:
-      offset = random.Below(300);
-      break;
+    case 4: offset = random.Below(300); break;
     case 5:
       offset = NearEdge(random, OneOf<uint64_t>(random, {512, 1024, 2048, 4096, 8192, 16384}));
       break;
     case 6:
-    case 7:
-      offset = random.Below((profile.bulk && random.OneIn(2) ? 600 : 6) * block);
-      break;
-    case 8:
-      offset = NearEdge(random, block * (uint64_t{1} << (10 + random.Below(12))));
-      break;
+    case 7: offset = random.Below((profile.bulk && random.OneIn(2) ? 600 : 6) * block); break;
+    case 8: offset = NearEdge(random, block * (uint64_t{1} << (10 + random.Below(12)))); break;
     case 9:
       offset = profile.far_bytes - OneOf<uint64_t>(random, {1, 5, 4096, block, 5 * block}) -
                random.Below(2 * block);
       break;
-    default:
-      offset = NearEdge(random, block * random.Below(6));
+    default: offset = NearEdge(random, block * random.Below(6));
   }
   return std::min(offset, profile.far_bytes);
 }
@@ -92,23 +80,16 @@ uint64_t Offset(Random& random, const Profile& profile) {
 uint64_t Length(Random& random, const Profile& profile) {
   const uint64_t block = profile.block_bytes;
   switch (random.Below(10)) {
-    case 0:
-      return random.Below(3);
+    case 0: return random.Below(3);
     case 1:
     case 2:
-    case 3:
-      return 1 + random.Below(400);
+    case 3: return 1 + random.Below(400);
     case 4:
-    case 5:
-      return 1 + random.Below(5000);
-    case 6:
-      return block;
-    case 7:
-      return NearEdge(random, block);
-    case 8:
-      return 1 + random.Below(3 * block);
-    default:
-      return NearEdge(random, OneOf<uint64_t>(random, {512, 2048, 4096, 8192}));
+    case 5: return 1 + random.Below(5000);
+    case 6: return block;
+    case 7: return NearEdge(random, block);
+    case 8: return 1 + random.Below(3 * block);
+    default: return NearEdge(random, OneOf<uint64_t>(random, {512, 2048, 4096, 8192}));
   }
 }
 
@@ -125,8 +106,8 @@ uint32_t DirectoryMode(Random& random, const Profile& profile) {
 }
 
 uint32_t FileMode(Random& random) {
-  return OneOf<uint32_t>(random, {0644, 0644, 0666, 0600, 0755, 0777, 04755, 02755, 02744, 06777,
-                                  0444, 0222, 0});
+  return OneOf<uint32_t>(
+      random, {0644, 0644, 0666, 0600, 0755, 0777, 04755, 02755, 02744, 06777, 0444, 0222, 0});
 }
 
 std::string AclValue(Random& random, bool valid) {
@@ -145,14 +126,9 @@ std::string AclValue(Random& random, bool valid) {
   entries.push_back({32, bits(), UINT32_MAX});
   if (!valid) {
     switch (random.Below(3)) {
-      case 0:
-        entries.pop_back();
-        break;
-      case 1:
-        std::swap(entries.front(), entries.back());
-        break;
-      default:
-        entries[0].permissions = 8;
+      case 0: entries.pop_back(); break;
+      case 1: std::swap(entries.front(), entries.back()); break;
+      default: entries[0].permissions = 8;
     }
   }
   std::string value("\2\0\0\0", 4);
@@ -176,22 +152,18 @@ void GenerateName(Random& random, const Profile& profile, Operation& op) {
       op.call = Call::kMkdir;
       op.mode = DirectoryMode(random, profile);
       break;
-    case 3:
-      op.call = Call::kRmdir;
-      break;
+    case 3: op.call = Call::kRmdir; break;
     case 4:
-    case 5:
-      op.call = Call::kUnlink;
-      break;
+    case 5: op.call = Call::kUnlink; break;
     case 6:
     case 7:
     case 8:
     case 9:
       op.call = Call::kRename;
       op.path2 = Path(random);
-      op.flags = OneOf<uint32_t>(random, {0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE,
-                                          RENAME_EXCHANGE, RENAME_WHITEOUT,
-                                          RENAME_EXCHANGE | RENAME_NOREPLACE, 64});
+      op.flags =
+          OneOf<uint32_t>(random, {0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE,
+                                   RENAME_WHITEOUT, RENAME_EXCHANGE | RENAME_NOREPLACE, 64});
       if (op.flags == RENAME_WHITEOUT) op.user = 0;
       if (op.flags == RENAME_WHITEOUT && !profile.special_files) op.flags = 0;
       break;
@@ -216,9 +188,7 @@ void GenerateName(Random& random, const Profile& profile, Operation& op) {
         op.flags = 0x0103;  // a device number
       }
       break;
-    case 14:
-      op.call = Call::kList;
-      break;
+    case 14: op.call = Call::kList; break;
     default:
       op.call = OneOf(random, {Call::kReadlink, Call::kStat, Call::kAccess});
       op.mode = random.Below(8);
@@ -241,9 +211,7 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
       if (random.OneIn(5)) op.flags |= O_TRUNC;
       if (random.OneIn(6)) op.flags |= O_APPEND;
       break;
-    case 4:
-      op.call = Call::kClose;
-      break;
+    case 4: op.call = Call::kClose; break;
     case 5:
     case 6:
       op.call = Call::kRead;
@@ -257,7 +225,8 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
     case 12:
       op.call = Call::kWrite;
       op.length = std::min(Length(random, profile), profile.largest_write_bytes);
-      if (profile.bulk && random.OneIn(6)) op.length = profile.block_bytes * (200 + random.Below(500));
+      if (profile.bulk && random.OneIn(6))
+        op.length = profile.block_bytes * (200 + random.Below(500));
       op.length = std::min(op.length, profile.far_bytes - op.offset);
       op.pattern = random.Next() | 1;
       if (random.OneIn(12)) op.pattern = 0;
@@ -277,12 +246,11 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
     case 18:
       op.call = Call::kAllocate;
       op.length = std::min(LongLength(random, profile), profile.far_bytes - op.offset);
-      op.flags = OneOf<uint32_t>(random, {0, FALLOC_FL_KEEP_SIZE,
-                                          FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                          FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                          FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                          FALLOC_FL_ZERO_RANGE,
-                                          FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
+      op.flags = OneOf<uint32_t>(
+          random,
+          {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+           FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+           FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
       if (!profile.zero_range) op.flags &= ~FALLOC_FL_ZERO_RANGE;
       // Real space is not endless.
       if ((op.flags & FALLOC_FL_PUNCH_HOLE) == 0) {
@@ -290,17 +258,14 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
         op.length = std::min(op.length, most);
       }
       break;
-    case 19:
-      op.call = OneOf(random, {Call::kSeekData, Call::kSeekHole});
-      break;
+    case 19: op.call = OneOf(random, {Call::kSeekData, Call::kSeekHole}); break;
     case 20:
       op.call = Call::kCopyRange;
       op.slot2 = random.Below(kSlots);
       op.offset2 = Offset(random, profile);
       op.length = std::min(Length(random, profile), profile.far_bytes - op.offset2);
       break;
-    default:
-      op.call = OneOf(random, {Call::kFsync, Call::kFstat, Call::kFstat});
+    default: op.call = OneOf(random, {Call::kFsync, Call::kFstat, Call::kFstat});
   }
 }
 
@@ -329,8 +294,7 @@ void GenerateAttribute(Random& random, const Profile& profile, Operation& op) {
         op.mtime = Timespec{static_cast<int64_t>(random.Below(900'000'000)), 999'999'999};
       }
       break;
-    default:
-      op.call = Call::kStat;
+    default: op.call = Call::kStat;
   }
 }
 
@@ -338,10 +302,10 @@ void GenerateXattr(Random& random, const Profile& profile, Operation& op) {
   op.path = Path(random);
   op.call = OneOf(random, {Call::kSetXattr, Call::kSetXattr, Call::kSetXattr, Call::kGetXattr,
                            Call::kListXattrs, Call::kRemoveXattr});
-  op.name = OneOf<const char*>(random, {"user.a", "user.a", "user.b", "trusted.a", "security.a",
-                                        "system.posix_acl_access", "system.posix_acl_access",
-                                        "system.posix_acl_default", "system.posix_acl_default",
-                                        "nowhere.a", "user."});
+  op.name = OneOf<const char*>(
+      random, {"user.a", "user.a", "user.b", "trusted.a", "security.a", "system.posix_acl_access",
+               "system.posix_acl_access", "system.posix_acl_default", "system.posix_acl_default",
+               "nowhere.a", "user."});
   if (op.name == "user.") op.user = 0;  // no name or no permission: either may come first
   op.flags = OneOf<uint32_t>(random, {0, 0, 0, XATTR_CREATE, XATTR_REPLACE});
   op.value = std::string(random.Below(60), static_cast<char>('A' + random.Below(26)));
@@ -359,8 +323,8 @@ void GenerateXattr(Random& random, const Profile& profile, Operation& op) {
 std::string_view CallName(Call call) { return kCallNames[static_cast<size_t>(call)]; }
 
 const User& UserOf(uint32_t index) {
-  static const std::array<User, kUsers> kAll = {
-      User{0, 0, {}}, User{1001, 1001, {2000}}, User{1002, 1002, {2000, 1001}}};
+  static const std::array<User, kUsers> kAll = {User{0, 0, {}}, User{1001, 1001, {2000}},
+                                                User{1002, 1002, {2000, 1001}}};
   return kAll[index];
 }
 
@@ -432,14 +396,11 @@ std::string Operation::ToString() const {
     case Call::kSeekData:
     case Call::kSeekHole:
     case Call::kFsync:
-    case Call::kFstat:
-      add(fmt::format("#{}", slot));
-      break;
+    case Call::kFstat: add(fmt::format("#{}", slot)); break;
     case Call::kCopyRange:
       add(fmt::format("#{} at {} -> #{} at {}", slot, offset, slot2, offset2));
       break;
-    default:
-      break;
+    default: break;
   }
   if (offset != 0 && call != Call::kCopyRange) add(fmt::format("offset={}", offset));
   if (length != 0) add(fmt::format("length={}", length));

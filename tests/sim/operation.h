@@ -14,10 +14,40 @@
 namespace tifs::sim {
 
 enum class Call : uint8_t {
-  kOpen, kClose, kRead, kWrite, kTruncate, kFtruncate, kAllocate, kSeekData, kSeekHole, kCopyRange,
-  kFsync, kFstat, kMkdir, kMknod, kSymlink, kLink, kUnlink, kRmdir, kRename, kReadlink, kStat,
-  kAccess, kList, kChmod, kChown, kSetTimes, kGetXattr, kSetXattr, kListXattrs, kRemoveXattr,
-  kSync, kBackground, kRemount, kCount
+  kOpen,
+  kClose,
+  kRead,
+  kWrite,
+  kTruncate,
+  kFtruncate,
+  kAllocate,
+  kSeekData,
+  kSeekHole,
+  kCopyRange,
+  kFsync,
+  kFstat,
+  kMkdir,
+  kMknod,
+  kSymlink,
+  kLink,
+  kUnlink,
+  kRmdir,
+  kRename,
+  kReadlink,
+  kStat,
+  kAccess,
+  kList,
+  kChmod,
+  kChown,
+  kSetTimes,
+  kGetXattr,
+  kSetXattr,
+  kListXattrs,
+  kRemoveXattr,
+  kSync,
+  kBackground,
+  kRemount,
+  kCount
 };
 std::string_view CallName(Call call);
 
@@ -43,10 +73,10 @@ struct Operation {
   uint64_t offset = 0;
   uint64_t offset2 = 0;
   uint64_t length = 0;
-  uint32_t mode = 0;   // of creations, chmod; mask of access
-  uint32_t flags = 0;  // O_ flags, RENAME_ flags, FALLOC_ flags, XATTR_ flags
-  uint32_t uid = 0, gid = 0;  // of chown
-  uint64_t pattern = 0;       // what a write writes
+  uint32_t mode = 0;                     // of creations, chmod; mask of access
+  uint32_t flags = 0;                    // O_ flags, RENAME_ flags, FALLOC_ flags, XATTR_ flags
+  uint32_t uid = 0, gid = 0;             // of chown
+  uint64_t pattern = 0;                  // what a write writes
   std::optional<Timespec> atime, mtime;  // of utimensat; absent: omit
   bool now = false;                      // both times now
   std::string name, value;               // of xattrs

@@ -92,8 +92,9 @@ Result<fs::Attributes> PathTarget::Resolve(std::string_view path, bool follow) {
 }
 
 // --- the kernel's own checks ---
-// It looks before it asks, so these errors come before all of the file system's. The file system must
-// refuse such calls as well, because in the meantime another mount may have changed what was seen.
+// It looks before it asks, so these errors come before all of the file system's. The file system
+// must refuse such calls as well, because in the meantime another mount may have changed what was
+// seen.
 
 Result<PathTarget::MaybeFound> PathTarget::LookFor(const Place& place) {
   Result<fs::Attributes> found = ops_.Lookup(context_, place.parent, place.name);
@@ -196,35 +197,24 @@ Outcome PathTarget::Apply(const Operation& op, bool watch) {
     case Call::kSeekHole:
     case Call::kCopyRange:
     case Call::kFsync:
-    case Call::kFstat:
-      status = ApplyFiles(op, outcome);
-      break;
+    case Call::kFstat: status = ApplyFiles(op, outcome); break;
     case Call::kTruncate:
     case Call::kStat:
     case Call::kAccess:
     case Call::kChmod:
     case Call::kChown:
-    case Call::kSetTimes:
-      status = ApplyAttributes(op, outcome);
-      break;
+    case Call::kSetTimes: status = ApplyAttributes(op, outcome); break;
     case Call::kGetXattr:
     case Call::kSetXattr:
     case Call::kListXattrs:
-    case Call::kRemoveXattr:
-      status = ApplyXattrs(op, outcome);
-      break;
-    case Call::kSync:
-      status = ops_.Sync();
-      break;
-    case Call::kBackground:
-      status = ops_.Background(op.length);
-      break;
+    case Call::kRemoveXattr: status = ApplyXattrs(op, outcome); break;
+    case Call::kSync: status = ops_.Sync(); break;
+    case Call::kBackground: status = ops_.Background(op.length); break;
     case Call::kRemount:
       slots_ = {};
       status = ops_.Remount();
       break;
-    default:
-      status = ApplyNames(op, outcome);
+    default: status = ApplyNames(op, outcome);
   }
   if (!status) outcome.error = ErrnoOf(status.error());
   context_ = RootContext();
@@ -263,12 +253,9 @@ Status PathTarget::ApplyMake(const Operation& op, Outcome& outcome) {
       case Call::kMkdir:
         // Of the special bits mkdir(2) takes only the sticky one.
         return ops_.Mkdir(context_, place.parent, place.name, op.mode & 01777);
-      case Call::kMknod:
-        return ops_.Mknod(context_, place.parent, place.name, op.mode, op.flags);
-      case Call::kSymlink:
-        return ops_.Symlink(context_, place.parent, place.name, op.path2);
-      default:
-        return ops_.Link(context_, source, place.parent, place.name);
+      case Call::kMknod: return ops_.Mknod(context_, place.parent, place.name, op.mode, op.flags);
+      case Call::kSymlink: return ops_.Symlink(context_, place.parent, place.name, op.path2);
+      default: return ops_.Link(context_, source, place.parent, place.name);
     }
   };
   const Result<fs::Attributes> made = make();
@@ -279,8 +266,7 @@ Status PathTarget::ApplyMake(const Operation& op, Outcome& outcome) {
 
 Status PathTarget::ApplyNames(const Operation& op, Outcome& outcome) {
   switch (op.call) {
-    case Call::kRename:
-      return ApplyRename(op);
+    case Call::kRename: return ApplyRename(op);
     case Call::kUnlink:
     case Call::kRmdir: {
       const Place place = TRY(ResolveParent(op.path));
@@ -301,8 +287,7 @@ Status PathTarget::ApplyNames(const Operation& op, Outcome& outcome) {
       }
       return {};
     }
-    default:
-      return ApplyMake(op, outcome);
+    default: return ApplyMake(op, outcome);
   }
 }
 
@@ -312,17 +297,10 @@ Status PathTarget::ApplyAttributes(const Operation& op, Outcome& outcome) {
   const fs::Attributes found = TRY(Resolve(op.path, follow));
   fs::AttributeChanges changes;
   switch (op.call) {
-    case Call::kStat:
-      outcome.stat = ToStat(found);
-      return {};
-    case Call::kAccess:
-      return ops_.Access(context_, found.inode, static_cast<int>(op.mode));
-    case Call::kTruncate:
-      changes.size_bytes = op.length;
-      break;
-    case Call::kChmod:
-      changes.mode = op.mode;
-      break;
+    case Call::kStat: outcome.stat = ToStat(found); return {};
+    case Call::kAccess: return ops_.Access(context_, found.inode, static_cast<int>(op.mode));
+    case Call::kTruncate: changes.size_bytes = op.length; break;
+    case Call::kChmod: changes.mode = op.mode; break;
     case Call::kChown:
       if (op.uid != UINT32_MAX) changes.uid = op.uid;
       if (op.gid != UINT32_MAX) changes.gid = op.gid;
@@ -337,8 +315,7 @@ Status PathTarget::ApplyAttributes(const Operation& op, Outcome& outcome) {
   } else if (op.call == Call::kTruncate && !found.IsRegular()) {
     refusal = ErrorCode::kInvalid;
   }
-  const Result<fs::Attributes> changed =
-      ops_.SetAttributes(context_, found.inode, changes, {});
+  const Result<fs::Attributes> changed = ops_.SetAttributes(context_, found.inode, changes, {});
   TRY(Settle(refusal, changed ? Status() : Status(changed.error().Clone())));
   outcome.stat = ToStat(*changed);
   return {};
@@ -387,16 +364,24 @@ Status PathTarget::OpenInto(Slot& slot, const fs::Attributes& attributes, const 
   if (attributes.IsDirectory()) {
     const bool changes = is_writable || (op.flags & (O_TRUNC | O_CREAT)) != 0;
     if (changes) return Error(ErrorCode::kIsDirectory, "open");
-    slot = {attributes.inode, TRY(ops_.OpenDirectory(context_, attributes.inode)), true, false,
-            false, true};
+    slot = {attributes.inode,
+            TRY(ops_.OpenDirectory(context_, attributes.inode)),
+            true,
+            false,
+            false,
+            true};
     return {};
   }
   fs::OpenFlags flags;
   flags.read = (op.flags & O_ACCMODE) != O_WRONLY;
   flags.write = is_writable;
   flags.truncate = (op.flags & O_TRUNC) != 0;
-  slot = {attributes.inode, TRY(ops_.Open(context_, attributes.inode, flags)),
-          flags.read, flags.write, (op.flags & O_APPEND) != 0, false};
+  slot = {attributes.inode,
+          TRY(ops_.Open(context_, attributes.inode, flags)),
+          flags.read,
+          flags.write,
+          (op.flags & O_APPEND) != 0,
+          false};
   return {};
 }
 
@@ -422,8 +407,8 @@ Status PathTarget::Open(const Operation& op, Outcome& outcome) {
   flags.write = (op.flags & O_ACCMODE) != O_RDONLY;
   const InodeOps::Created created =
       TRY(ops_.Create(context_, place.parent, place.name, op.mode, flags));
-  slot = {created.attributes.inode, created.handle, flags.read,
-          flags.write,              (op.flags & O_APPEND) != 0,  false};
+  slot = {created.attributes.inode,   created.handle, flags.read, flags.write,
+          (op.flags & O_APPEND) != 0, false};
   outcome.stat = ToStat(created.attributes);
   return {};
 }
@@ -436,14 +421,11 @@ Status PathTarget::ApplyFiles(const Operation& op, Outcome& outcome) {
     return {};
   }
   switch (op.call) {
-    case Call::kClose:
-      Close(slot);
-      return {};
+    case Call::kClose: Close(slot); return {};
     case Call::kFstat:
       outcome.stat = ToStat(TRY(ops_.GetAttributes(context_, slot.inode)));
       return {};
-    case Call::kFsync:
-      return ops_.Fsync(context_, slot.inode);
+    case Call::kFsync: return ops_.Fsync(context_, slot.inode);
     case Call::kRead:
       if (!slot.read) return Error(ErrorCode::kBadHandle, "read");
       if (slot.is_directory) return Error(ErrorCode::kIsDirectory, "read");
@@ -463,10 +445,8 @@ Status PathTarget::ApplyFiles(const Operation& op, Outcome& outcome) {
       outcome.stat = ToStat(TRY(ops_.SetAttributes(context_, slot.inode, changes, slot.handle)));
       return {};
     }
-    case Call::kAllocate:
-      return Allocate(op);
-    case Call::kCopyRange:
-      return CopyRange(op, outcome);
+    case Call::kAllocate: return Allocate(op);
+    case Call::kCopyRange: return CopyRange(op, outcome);
     default: {
       if (slot.is_directory) {
         outcome.skipped = true;
@@ -505,9 +485,9 @@ Status PathTarget::CopyRange(const Operation& op, Outcome& outcome) {
     return Error(ErrorCode::kBadHandle, "copy_file_range");
   }
   if (op.length == 0) return {};
-  outcome.value = static_cast<int64_t>(
-      TRY(ops_.CopyRange(context_, source.inode, source.handle, op.offset, target.inode,
-                         target.handle, op.offset2, op.length)));
+  outcome.value =
+      static_cast<int64_t>(TRY(ops_.CopyRange(context_, source.inode, source.handle, op.offset,
+                                              target.inode, target.handle, op.offset2, op.length)));
   return {};
 }
 

@@ -14,8 +14,8 @@
 
 namespace tifs::sim {
 
-// Does over operations on inodes what the kernel does for system calls: walks paths, follows symbolic
-// links, keeps the table of open files and checks what they were opened for.
+// Does over operations on inodes what the kernel does for system calls: walks paths, follows
+// symbolic links, keeps the table of open files and checks what they were opened for.
 class PathTarget : public Target {
  public:
   // `ops` outlives it.
@@ -55,8 +55,7 @@ class PathTarget : public Target {
   Result<Refusal> RefusalToMake(const Place& place);
   Result<Refusal> RefusalToRemove(const Place& place);
   Result<Refusal> RefusalToRename(const Place& from, const Place& to, uint32_t flags);
-  Refusal RefusalOfXattr(const fs::Attributes& attributes, std::string_view name,
-                         Call call) const;
+  Refusal RefusalOfXattr(const fs::Attributes& attributes, std::string_view name, Call call) const;
   Result<bool> IsSameInode(const Place& a, const Place& b);
   Result<bool> IsInside(Inode directory, Inode ancestor);
   Status Settle(const Refusal& refusal, Status own);

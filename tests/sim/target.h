@@ -48,10 +48,10 @@ struct Outcome {
 
   // The oracle's, of a seek: what other answers are right as well.
   struct SeekBounds {
-    uint64_t first = 0;        // no answer below
-    uint64_t last = 0;         // none above
-    bool may_be_none = false;  // ENXIO is right, too
-    bool must_be_zero = false; // the byte at the answer must be zero (or the end)
+    uint64_t first = 0;         // no answer below
+    uint64_t last = 0;          // none above
+    bool may_be_none = false;   // ENXIO is right, too
+    bool must_be_zero = false;  // the byte at the answer must be zero (or the end)
   };
   std::optional<SeekBounds> seek;
 };
@@ -76,15 +76,15 @@ using Tree = std::map<std::string, NodeState>;
 // Ranges of files to read in a walk: begin and length.
 using Interest = std::map<std::string, std::vector<std::pair<uint64_t, uint64_t>>>;
 
-// A file system with a table of kSlots open files. Calls are those of Operation, made relative to the
-// target's root, with the kernel's own checks of descriptors and paths.
+// A file system with a table of kSlots open files. Calls are those of Operation, made relative to
+// the target's root, with the kernel's own checks of descriptors and paths.
 class Target {
  public:
   virtual ~Target() = default;
   // `watch`: tell which times moved.
   virtual Outcome Apply(const Operation& operation, bool watch) = 0;
-  // The call failed elsewhere for want of space and is not made here; only what it does to the table
-  // of open files happens.
+  // The call failed elsewhere for want of space and is not made here; only what it does to the
+  // table of open files happens.
   virtual void ApplyFailed(const Operation& operation) = 0;
   virtual Tree Walk(const Interest& interest) = 0;
   virtual void CloseAll() = 0;

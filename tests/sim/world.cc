@@ -126,8 +126,8 @@ std::string World::Compare(bool is_settled) {
   if (had_faults) faulty_->SetEnabled(true);
   if (!candidate_->Complaint().empty()) return candidate_->Complaint();
   ComparisonOptions comparison;
-  // What is cut off is charged until the background has cleared it. Where space ran out in the midst,
-  // preallocation that the model does not know may stay.
+  // What is cut off is charged until the background has cleared it. Where space ran out in the
+  // midst, preallocation that the model does not know may stay.
   comparison.charges = is_settled && options_.capacity_bytes == 0;
   return CompareTrees(expected, actual, comparison);
 }

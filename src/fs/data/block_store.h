@@ -16,7 +16,8 @@
 
 namespace tifs::fs {
 
-// A block that is present in the store, as a scan sees it; the file's record says whether it is live.
+// A block that is present in the store, as a scan sees it; the file's record says whether it is
+// live.
 struct StoredBlock {
   BlockIndex index;
   uint32_t epoch = 0;
@@ -28,8 +29,8 @@ struct StoredBlock {
 // Returns whether to go on.
 using BlockVisitor = std::function<bool(const StoredBlock&)>;
 
-// What one transaction does to blocks: the store's transaction, and the slots of a data file that it
-// takes and gives up (none where blocks are values of the store). Ended by exactly one of
+// What one transaction does to blocks: the store's transaction, and the slots of a data file that
+// it takes and gives up (none where blocks are values of the store). Ended by exactly one of
 // BlockStore::Committed and BlockStore::Abandoned.
 struct BlockTransaction {
   explicit BlockTransaction(kv::Transaction& transaction) : kv(transaction) {}
@@ -55,14 +56,15 @@ class BlockStore {
   // Fills `out` with the bytes at offset_bytes; zeros where there are none.
   virtual Status Read(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
                       std::span<char> out) = 0;
-  // Writes `data`; new blocks get the record's clear epoch. Blocks with index >= `fresh_from` are known
-  // to be absent. `moved`: part of `data` is the file's own, moved here from its record, and must not
-  // be lost if the new record outlives a crash. Returns by how much the file's charge changes.
+  // Writes `data`; new blocks get the record's clear epoch. Blocks with index >= `fresh_from` are
+  // known to be absent. `moved`: part of `data` is the file's own, moved here from its record, and
+  // must not be lost if the new record outlives a crash. Returns by how much the file's charge
+  // changes.
   virtual Result<int64_t> Write(BlockTransaction& txn, const InodeRecord& inode,
-                                uint64_t offset_bytes, std::string_view data,
-                                BlockIndex fresh_from, bool moved) = 0;
-  // Makes [begin, end) read as zeros: deletes blocks that are wholly inside, and blocks that are not
-  // live; cuts or zeroes the others. Returns by how much the file's charge changes.
+                                uint64_t offset_bytes, std::string_view data, BlockIndex fresh_from,
+                                bool moved) = 0;
+  // Makes [begin, end) read as zeros: deletes blocks that are wholly inside, and blocks that are
+  // not live; cuts or zeroes the others. Returns by how much the file's charge changes.
   virtual Result<int64_t> Zero(BlockTransaction& txn, const InodeRecord& inode,
                                uint64_t begin_bytes, uint64_t end_bytes) = 0;
   // Visits the present blocks of `range` in order.
@@ -74,8 +76,8 @@ class BlockStore {
   virtual void Committed(BlockTransaction& txn) { (void)txn; }
   virtual void Abandoned(BlockTransaction& txn) { (void)txn; }
 
-  // Held from before a transaction begins until it has ended: what it may still read or write is not
-  // put to another use meanwhile.
+  // Held from before a transaction begins until it has ended: what it may still read or write is
+  // not put to another use meanwhile.
   class Pin {
    public:
     Pin() = default;
@@ -91,8 +93,8 @@ class BlockStore {
   };
   virtual Pin PinBlocks() { return Pin(); }
 
-  // Makes the bytes of all blocks whose transactions have committed durable. Called before the store's
-  // Sync; RecordsSynced after it, with the answer.
+  // Makes the bytes of all blocks whose transactions have committed durable. Called before the
+  // store's Sync; RecordsSynced after it, with the answer.
   virtual Result<uint64_t> SyncData() { return uint64_t{0}; }
   virtual void RecordsSynced(uint64_t mark) { (void)mark; }
   // Whether blocks were released whose space a sync and then Recycle would give back.

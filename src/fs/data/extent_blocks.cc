@@ -11,8 +11,9 @@
 namespace tifs::fs {
 namespace {
 
-// How much longer than the data file is found after a crash it may have been: what was written since
-// its last sync. A slot beyond it is taken for corruption, not for a reason to allocate memory.
+// How much longer than the data file is found after a crash it may have been: what was written
+// since its last sync. A slot beyond it is taken for corruption, not for a reason to allocate
+// memory.
 constexpr uint64_t kMaxLostBytes = uint64_t{1} << 40;
 
 std::string EncodeExtent(uint32_t epoch, uint64_t slot, uint32_t length_bytes) {
@@ -33,19 +34,18 @@ Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t blo
   const uint64_t slot_limit = (TRY(device_->Size()) + kMaxLostBytes) / block_size_bytes;
   const std::unique_ptr<kv::Transaction> txn = TRY(store.Begin());
   const KeySpan all = schema.AllOf(Schema::Scope::kBlock);
-  TRY(txn->Scan(all.range(), 0, kv::Direction::kForward,
-                [&](std::string_view key, std::string_view value) {
-                  const auto block = BlockValue::Decode(value);
-                  const auto extent =
-                      block ? ExtentReference::Decode(*block) : Result<ExtentReference>(
-                                                                    ExtentReference());
-                  if (!block || !extent) {
-                    LogError("corrupt block at key \"{}\"", EscapeForLog(key));
-                  } else {
-                    MarkNamed(extent->slot, slot_limit, key);
-                  }
-                  return true;
-                }));
+  TRY(txn->Scan(
+      all.range(), 0, kv::Direction::kForward, [&](std::string_view key, std::string_view value) {
+        const auto block = BlockValue::Decode(value);
+        const auto extent =
+            block ? ExtentReference::Decode(*block) : Result<ExtentReference>(ExtentReference());
+        if (!block || !extent) {
+          LogError("corrupt block at key \"{}\"", EscapeForLog(key));
+        } else {
+          MarkNamed(extent->slot, slot_limit, key);
+        }
+        return true;
+      }));
   return DiscardUnnamed();
 }
 
@@ -110,7 +110,8 @@ Status ExtentBlocks::Read(BlockTransaction& txn, const InodeRecord& inode, uint6
   const BlockRange range{{offset_bytes / block_size_bytes_},
                          {(end_bytes - 1) / block_size_bytes_ + 1}};
   // One piece of the device after the other; pieces that continue each other are read as one.
-  uint64_t filled = offset_bytes;  // file offset up to which `out` is filled or will be by the piece
+  uint64_t filled =
+      offset_bytes;  // file offset up to which `out` is filled or will be by the piece
   uint64_t piece_device = 0;
   std::span<char> piece;
   const auto flush = [&]() -> Status {
@@ -221,8 +222,7 @@ Result<int64_t> ExtentBlocks::WriteOver(BlockTransaction& txn, const InodeRecord
   TRY(CheckTrusted(present.slot));
   const uint64_t start = present.slot * block_size_bytes_;
   if (from > present.length_bytes) {
-    TRY(WriteDevice(start + present.length_bytes,
-                    std::string(from - present.length_bytes, '\0')));
+    TRY(WriteDevice(start + present.length_bytes, std::string(from - present.length_bytes, '\0')));
   }
   TRY(WriteDevice(start + from, data));
   const auto length = static_cast<uint32_t>(from + data.size());

@@ -90,8 +90,8 @@ TEST_F(ExtentBlocksTest, OverwritesInPlaceAndFillsGapsWithZeros) {
   Write(inode, 100, "bcd");
   EXPECT_EQ(device_.bytes().size(), size);
   Write(inode, 6000, "z");
-  EXPECT_EQ(Read(inode, 0, 7000), std::string(100, 'a') + "bcd" + std::string(4897, 'a') +
-                                      std::string(1000, '\0') + "z");
+  EXPECT_EQ(Read(inode, 0, 7000),
+            std::string(100, 'a') + "bcd" + std::string(4897, 'a') + std::string(1000, '\0') + "z");
   ExpectClean();
 }
 

@@ -27,15 +27,14 @@ class ExtentDevice {
   virtual Status Truncate(uint64_t size_bytes) = 0;
   // Everything written or discarded before the call is durable. kIo: it never becomes so.
   virtual Status Sync() = 0;
-  // The first offset at or after `offset_bytes` at which something may have been written; the size if
-  // there is none.
+  // The first offset at or after `offset_bytes` at which something may have been written; the size
+  // if there is none.
   virtual Result<uint64_t> NextData(uint64_t offset_bytes) = 0;
   virtual Result<uint64_t> Size() = 0;
 };
 
 // A file of the file system below. kNotFound: without it, the blocks that lie in it are lost.
-Result<std::unique_ptr<ExtentDevice>> OpenFileExtentDevice(const std::string& path,
-                                                           bool read_only);
+Result<std::unique_ptr<ExtentDevice>> OpenFileExtentDevice(const std::string& path, bool read_only);
 // Makes that file, empty, mode 0600, durably; an existing one stays as it is.
 Status CreateFileExtentDevice(const std::string& path);
 

@@ -27,8 +27,8 @@ void SetInline(Operation& op, InodeRecord& inode, std::string data) {
   op.Charge(inode, static_cast<int64_t>(InlineCharge(inode.inline_data.size())) - before);
 }
 
-Status WriteBlocks(Operation& op, InodeRecord& inode, uint64_t offset_bytes,
-                   std::string_view data, bool moved = false) {
+Status WriteBlocks(Operation& op, InodeRecord& inode, uint64_t offset_bytes, std::string_view data,
+                   bool moved = false) {
   op.Charge(inode, TRY(op.mount.blocks->Write(op.blocks, inode, offset_bytes, data,
                                               FreshFrom(op, inode), moved)));
   inode.Set(InodeRecord::kHasBlocks);
@@ -293,8 +293,8 @@ Result<bool> GiveUpPreallocation(Operation& op, InodeRecord& inode, uint64_t beg
     TRY(ChangePreallocation(op, inode, range, [&] { return RemovePreallocated(inode, range); }));
     // `reserved` is gone: the ranges are others now.
     return range == common && std::ranges::none_of(inode.preallocated, [&](const BlockRange& r) {
-      return whole.begin < r.end && r.begin < whole.end;
-    });
+             return whole.begin < r.end && r.begin < whole.end;
+           });
   }
   return true;
 }
@@ -314,21 +314,20 @@ Result<uint64_t> Seek(Operation& op, const InodeRecord& inode, uint64_t offset_b
   // Where the data found so far ends without a gap; a hole is sought there.
   uint64_t position = offset_bytes;
   std::optional<uint64_t> found;
-  TRY(op.mount.blocks->Scan(
-      op.blocks, inode.number, {{offset_bytes / block_size}, kNoMoreBlocks},
-      [&](const StoredBlock& block) {
-        if (!inode.IsLive(block.index, block.epoch)) return true;
-        const uint64_t start = block.index.value * block_size;
-        const uint64_t end = start + block.length_bytes;
-        if (end <= position) return true;
-        if (wants_data) {
-          found = std::max(start, offset_bytes);
-          return false;
-        }
-        if (start > position) return false;
-        position = end;
-        return true;
-      }));
+  TRY(op.mount.blocks->Scan(op.blocks, inode.number, {{offset_bytes / block_size}, kNoMoreBlocks},
+                            [&](const StoredBlock& block) {
+                              if (!inode.IsLive(block.index, block.epoch)) return true;
+                              const uint64_t start = block.index.value * block_size;
+                              const uint64_t end = start + block.length_bytes;
+                              if (end <= position) return true;
+                              if (wants_data) {
+                                found = std::max(start, offset_bytes);
+                                return false;
+                              }
+                              if (start > position) return false;
+                              position = end;
+                              return true;
+                            }));
   if (!wants_data) return std::min(position, inode.size_bytes);
   if (!found || *found >= inode.size_bytes) {
     return Error(ErrorCode::kNoSuchOffset, "no data follows");
@@ -372,19 +371,19 @@ Result<bool> DeleteStep(Operation& op, InodeRecord& inode) {
   uint64_t seen = 0;
   bool done = true;
   Status deleted;
-  TRY(op.mount.blocks->Scan(op.blocks, inode.number, {{0}, kNoMoreBlocks},
-                            [&](const StoredBlock& block) {
-                              if (seen == kMaxBlocksAtOnce) {
-                                done = false;
-                                return false;
-                              }
-                              ++seen;
-                              deleted = op.mount.blocks->Delete(op.blocks, inode.number, block);
-                              // Gives space back step by step; the last step corrects the sum.
-                              op.Charge(inode, -static_cast<int64_t>(std::min<uint64_t>(
-                                                   inode.charged_bytes, block.length_bytes)));
-                              return deleted.ok();
-                            }));
+  TRY(op.mount.blocks->Scan(
+      op.blocks, inode.number, {{0}, kNoMoreBlocks}, [&](const StoredBlock& block) {
+        if (seen == kMaxBlocksAtOnce) {
+          done = false;
+          return false;
+        }
+        ++seen;
+        deleted = op.mount.blocks->Delete(op.blocks, inode.number, block);
+        // Gives space back step by step; the last step corrects the sum.
+        op.Charge(inode, -static_cast<int64_t>(
+                             std::min<uint64_t>(inode.charged_bytes, block.length_bytes)));
+        return deleted.ok();
+      }));
   TRY(std::move(deleted));
   op.mount.metrics.cleared_blocks.Add(seen);
   return done;

@@ -9,12 +9,13 @@
 #include "fs/records.h"
 #include "fs/types.h"
 
-// The contents of regular files: holes, in-line data, blocks, cutting, preallocation. Each call works
-// in the operation's transaction on a loaded record and changes the record; the caller stores it.
+// The contents of regular files: holes, in-line data, blocks, cutting, preallocation. Each call
+// works in the operation's transaction on a loaded record and changes the record; the caller stores
+// it.
 //
-// Invariants: no live block holds bytes at or beyond the file's size; a file's data is either in line
-// (all of it, from offset 0, the rest being a hole) or in blocks; the record's charge is what its
-// preallocated blocks and its other present blocks cost, live or not.
+// Invariants: no live block holds bytes at or beyond the file's size; a file's data is either in
+// line (all of it, from offset 0, the rest being a hole) or in blocks; the record's charge is what
+// its preallocated blocks and its other present blocks cost, live or not.
 namespace tifs::fs::file_data {
 
 // As many blocks as one transaction deletes or zeroes directly; more become a pending clear.

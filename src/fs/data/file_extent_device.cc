@@ -13,17 +13,15 @@
 namespace tifs::fs {
 namespace {
 
-// Pieces from this size on go past the page cache: they would be copied once more, and push out what
-// is of more use there (the kernel caches the files of the mount anyway).
+// Pieces from this size on go past the page cache: they would be copied once more, and push out
+// what is of more use there (the kernel caches the files of the mount anyway).
 constexpr uint64_t kDirectBytes = 64 << 10;
 constexpr uint64_t kAlignment = WriteBehind::kAlignment;
-// Space of the file system below is allocated ahead by so much, so that a lack of it is known when data
-// is taken, not when it is written out.
+// Space of the file system below is allocated ahead by so much, so that a lack of it is known when
+// data is taken, not when it is written out.
 constexpr uint64_t kAllocateBytes = 64 << 20;
 
-bool IsAligned(const void* memory) {
-  return reinterpret_cast<uintptr_t>(memory) % kAlignment == 0;
-}
+bool IsAligned(const void* memory) { return reinterpret_cast<uintptr_t>(memory) % kAlignment == 0; }
 
 // A file that is used in two ways: large aligned pieces by O_DIRECT, written behind, and the rest
 // through the page cache. The kernel keeps the two coherent.
@@ -68,8 +66,8 @@ class FileExtentDevice : public ExtentDevice {
 
   Status Discard(uint64_t offset_bytes, uint64_t length_bytes) override {
     Await(offset_bytes, length_bytes);
-    if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  static_cast<off_t>(offset_bytes), static_cast<off_t>(length_bytes)) == 0) {
+    if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset_bytes),
+                  static_cast<off_t>(length_bytes)) == 0) {
       return {};
     }
     if (errno != EOPNOTSUPP) return ErrorFromErrno(errno, "discard in a data file");
@@ -191,8 +189,7 @@ Result<std::unique_ptr<ExtentDevice>> OpenFileExtentDevice(const std::string& pa
                                                            bool read_only) {
   const int fd = open(path.c_str(), O_CLOEXEC | (read_only ? O_RDONLY : O_RDWR));
   if (fd < 0) return ErrorFromErrno(errno, "data file", path);
-  const int direct_fd =
-      open(path.c_str(), O_CLOEXEC | O_DIRECT | (read_only ? O_RDONLY : O_RDWR));
+  const int direct_fd = open(path.c_str(), O_CLOEXEC | O_DIRECT | (read_only ? O_RDONLY : O_RDWR));
   return std::unique_ptr<ExtentDevice>(std::make_unique<FileExtentDevice>(fd, direct_fd));
 }
 

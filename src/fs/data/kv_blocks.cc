@@ -34,17 +34,17 @@ Status KvBlocks::Scan(BlockTransaction& txn, InodeNumber inode, const BlockRange
   const KeySpan span = schema_->Blocks(inode, range.begin, range.end);
   Status corrupt;
   TRY(txn.kv.Scan(span.range(), 0, kv::Direction::kForward,
-               [&](std::string_view key, std::string_view value) {
-                 const auto parsed = schema_->ParseBlock(key);
-                 const auto block = BlockValue::Decode(value);
-                 if (!parsed || !block || block->encoding != BlockEncoding::kRaw ||
-                     block->payload.empty() || block->payload.size() > block_size_bytes_) {
-                   corrupt = Error(ErrorCode::kCorrupt, "block", EscapeForLog(key));
-                   return false;
-                 }
-                 return visitor({parsed->index, block->epoch,
-                                 static_cast<uint32_t>(block->payload.size()), block->payload});
-               }));
+                  [&](std::string_view key, std::string_view value) {
+                    const auto parsed = schema_->ParseBlock(key);
+                    const auto block = BlockValue::Decode(value);
+                    if (!parsed || !block || block->encoding != BlockEncoding::kRaw ||
+                        block->payload.empty() || block->payload.size() > block_size_bytes_) {
+                      corrupt = Error(ErrorCode::kCorrupt, "block", EscapeForLog(key));
+                      return false;
+                    }
+                    return visitor({parsed->index, block->epoch,
+                                    static_cast<uint32_t>(block->payload.size()), block->payload});
+                  }));
   if (!corrupt) LogError("corrupt block: {}", corrupt.error().ToString());
   return corrupt;
 }
@@ -78,8 +78,8 @@ Status KvBlocks::Put(BlockTransaction& txn, const InodeRecord& inode, BlockIndex
 }
 
 Result<int64_t> KvBlocks::Write(BlockTransaction& txn, const InodeRecord& inode,
-                                uint64_t offset_bytes, std::string_view data,
-                                BlockIndex fresh_from, bool) {
+                                uint64_t offset_bytes, std::string_view data, BlockIndex fresh_from,
+                                bool) {
   const uint64_t end_bytes = offset_bytes + data.size();
   const BlockRange range{{offset_bytes / block_size_bytes_},
                          {(end_bytes - 1) / block_size_bytes_ + 1}};
@@ -90,8 +90,7 @@ Result<int64_t> KvBlocks::Write(BlockTransaction& txn, const InodeRecord& inode,
              old.length_bytes = block.length_bytes;
              old.live = inode.IsLive(block.index, block.epoch);
              const uint64_t start = block.index.value * block_size_bytes_;
-             const bool replaced =
-                 offset_bytes <= start && end_bytes >= start + block.length_bytes;
+             const bool replaced = offset_bytes <= start && end_bytes >= start + block.length_bytes;
              if (old.live && !replaced) old.bytes = block.payload;
              return true;
            }));
@@ -159,8 +158,9 @@ Result<int64_t> KvBlocks::Zero(BlockTransaction& txn, const InodeRecord& inode,
     } else {
       TRY(Put(txn, inode, index, old.bytes));
     }
-    charge_delta += static_cast<int64_t>(inode.ChargeOf(index, new_length, block_size_bytes_)) -
-                    static_cast<int64_t>(inode.ChargeOf(index, old.length_bytes, block_size_bytes_));
+    charge_delta +=
+        static_cast<int64_t>(inode.ChargeOf(index, new_length, block_size_bytes_)) -
+        static_cast<int64_t>(inode.ChargeOf(index, old.length_bytes, block_size_bytes_));
   }
   return charge_delta;
 }

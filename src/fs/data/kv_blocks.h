@@ -6,8 +6,8 @@
 
 namespace tifs::fs {
 
-// Blocks as values of the store itself, next to each other under the file's inode number, so that one
-// scan reads a range. A value holds its bytes up to the last one written: at most a block.
+// Blocks as values of the store itself, next to each other under the file's inode number, so that
+// one scan reads a range. A value holds its bytes up to the last one written: at most a block.
 class KvBlocks : public BlockStore {
  public:
   Status Attach(kv::Store& store, const Schema& schema, uint32_t block_size_bytes,

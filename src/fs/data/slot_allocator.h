@@ -13,10 +13,11 @@ struct SlotRun {
   uint64_t count = 0;
 };
 
-// Which slots (of one block each) of the data file are in use, and the way back of those that are not
-// any more: a released slot is free again only once
+// Which slots (of one block each) of the data file are in use, and the way back of those that are
+// not any more: a released slot is free again only once
 //   1. the record that released it is durable, else a crash could bring back a file that names it;
-//   2. every operation that may have seen it in use has ended, else one could read or write it still;
+//   2. every operation that may have seen it in use has ended, else one could read or write it
+//   still;
 //   3. it has been discarded, durably, else a crash could show its old bytes in another file.
 // Safe for use by several threads.
 class SlotAllocator {
@@ -31,8 +32,8 @@ class SlotAllocator {
   }
   bool IsUsed(uint64_t slot) const;
 
-  // At most `wanted` slots in a row (at least one): the next free run after the last one handed out,
-  // so that what is written together lies together.
+  // At most `wanted` slots in a row (at least one): the next free run after the last one handed
+  // out, so that what is written together lies together.
   SlotRun Take(uint64_t wanted);
 
   // Slots whose release has committed.
@@ -40,8 +41,8 @@ class SlotAllocator {
   // Slots that were taken and written but that no record names.
   void ReleaseUnnamed(const std::vector<uint64_t>& slots);
 
-  // Step 1: whatever was released before BeginSync is durable when RecordsDurable is called with the
-  // mark.
+  // Step 1: whatever was released before BeginSync is durable when RecordsDurable is called with
+  // the mark.
   uint64_t BeginSync();
   void RecordsDurable(uint64_t mark);
   // Steps 2 and 3 are the caller's: takes the slots that are past step 1, in ascending runs...

@@ -12,12 +12,13 @@
 
 namespace tifs::fs {
 
-// Writes large aligned pieces to a file that is open with O_DIRECT, behind the back of the caller: a
-// piece is copied and written by one of two threads, so that the disk works while the next piece is
-// being received. Bounded: a caller waits while all buffers are in use. Idle, it uses no CPU.
+// Writes large aligned pieces to a file that is open with O_DIRECT, behind the back of the caller:
+// a piece is copied and written by one of two threads, so that the disk works while the next piece
+// is being received. Bounded: a caller waits while all buffers are in use. Idle, it uses no CPU.
 //
-// A piece is not in the file before Await or Drain says so. A failed write is remembered and answered
-// by every later Drain: what was lost cannot be written again. Safe for use by several threads.
+// A piece is not in the file before Await or Drain says so. A failed write is remembered and
+// answered by every later Drain: what was lost cannot be written again. Safe for use by several
+// threads.
 class WriteBehind {
  public:
   static constexpr size_t kBufferBytes = 1 << 20;

@@ -22,8 +22,8 @@ Status CheckChanges(Operation& op, const InodeRecord& inode, const AttributeChan
   }
   if (changes.size_bytes && !through_handle) TRY(CheckAccess(op, inode, kMayWrite));
   if ((changes.atime || changes.mtime) && !owner) {
-    const bool only_now = (!changes.atime || changes.atime->now) &&
-                          (!changes.mtime || changes.mtime->now);
+    const bool only_now =
+        (!changes.atime || changes.atime->now) && (!changes.mtime || changes.mtime->now);
     if (!only_now) return not_permitted();
     if (!through_handle) TRY(CheckAccess(op, inode, kMayWrite));
   }
@@ -86,8 +86,8 @@ Result<ChangedAttributes> SetAttributes(Operation& op, InodeNumber number,
   TRY(CheckChanges(op, inode, changes, through_handle));
   const uint64_t old_size_bytes = inode.size_bytes;
   if (inode.IsDirectory()) {
-    // The stripes' times move into the inode, where they can be set; and what adds or removes entries
-    // meanwhile conflicts.
+    // The stripes' times move into the inode, where they can be set; and what adds or removes
+    // entries meanwhile conflicts.
     const StripeRecord stripes = TRY(op.records.LoadStripes(number));
     inode.mtime = stripes.MtimeOf(inode);
     inode.ctime = stripes.CtimeOf(inode);
@@ -105,8 +105,8 @@ Result<ChangedAttributes> SetAttributes(Operation& op, InodeNumber number,
   ChangedAttributes changed{TRY(EntryOf(op, inode)), false};
   if (changes.atime) changed.entry.attributes.atime = inode.atime;
   // Only a file that does not grow loses what was reserved beyond its end, as on ext4.
-  changed.reserved_beyond = changes.size_bytes && *changes.size_bytes <= old_size_bytes &&
-                            !inode.preallocated.empty();
+  changed.reserved_beyond =
+      changes.size_bytes && *changes.size_bytes <= old_size_bytes && !inode.preallocated.empty();
   return changed;
 }
 

@@ -28,8 +28,7 @@ Status StoreChanged(Operation& op, InodeRecord& inode, bool kill_privileges) {
 
 }  // namespace
 
-Result<size_t> Read(Operation& op, InodeNumber number, uint64_t offset_bytes,
-                    std::span<char> out) {
+Result<size_t> Read(Operation& op, InodeNumber number, uint64_t offset_bytes, std::span<char> out) {
   const InodeRecord inode = TRY(LoadRegular(op, number));
   op.WasRead(inode);
   return file_data::Read(op, inode, offset_bytes, out);
@@ -78,8 +77,7 @@ Status ClearStep(Operation& op, InodeNumber number) {
   return op.records.StoreInode(inode);
 }
 
-Result<uint64_t> Seek(Operation& op, InodeNumber number, uint64_t offset_bytes,
-                      SeekWhence whence) {
+Result<uint64_t> Seek(Operation& op, InodeNumber number, uint64_t offset_bytes, SeekWhence whence) {
   const InodeRecord inode = TRY(LoadRegular(op, number));
   return file_data::Seek(op, inode, offset_bytes, whence);
 }
@@ -87,8 +85,8 @@ Result<uint64_t> Seek(Operation& op, InodeNumber number, uint64_t offset_bytes,
 Result<size_t> CopyRange(Operation& op, const CopyRequest& request) {
   const InodeRecord source = TRY(LoadRegular(op, request.source));
   if (request.source_offset_bytes >= source.size_bytes) return size_t{0};
-  std::string bytes(
-      std::min(request.length_bytes, source.size_bytes - request.source_offset_bytes), '\0');
+  std::string bytes(std::min(request.length_bytes, source.size_bytes - request.source_offset_bytes),
+                    '\0');
   const size_t size = TRY(file_data::Read(op, source, request.source_offset_bytes, bytes));
   op.WasRead(source);
   InodeRecord target = TRY(LoadRegular(op, request.target));

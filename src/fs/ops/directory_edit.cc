@@ -21,8 +21,7 @@ void DirectoryEdit::Count(Operation& op, int entries, int subdirectories) {
   ++stripe_.change;
 }
 
-Status DirectoryEdit::Add(Operation& op, std::string_view name, InodeNumber inode,
-                          uint32_t mode) {
+Status DirectoryEdit::Add(Operation& op, std::string_view name, InodeNumber inode, uint32_t mode) {
   Count(op, 1, S_ISDIR(mode) ? 1 : 0);
   return op.records.StoreDentry(inode_.number, name, {inode, mode & S_IFMT});
 }

@@ -8,8 +8,8 @@
 
 namespace tifs::fs::ops {
 
-// A directory whose entries an operation changes: its inode, and this mount's stripe of it, which is
-// what the change writes. See docs/consistency.md.
+// A directory whose entries an operation changes: its inode, and this mount's stripe of it, which
+// is what the change writes. See docs/consistency.md.
 class DirectoryEdit {
  public:
   // Loads it and checks that it is a live directory which the caller may write and search.

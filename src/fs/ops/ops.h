@@ -10,8 +10,8 @@
 #include "fs/operation.h"
 #include "fs/types.h"
 
-// The bodies of the operations, each run by FileSystem as one attempt of one transaction. Contracts:
-// fs/file_system.h. One family a file.
+// The bodies of the operations, each run by FileSystem as one attempt of one transaction.
+// Contracts: fs/file_system.h. One family a file.
 namespace tifs::fs::ops {
 
 // lookup.cc
@@ -74,8 +74,8 @@ Status OpenDirectory(Operation& op, InodeNumber inode);
 Result<size_t> Read(Operation& op, InodeNumber inode, uint64_t offset_bytes, std::span<char> out);
 Status Write(Operation& op, InodeNumber inode, uint64_t offset_bytes, std::string_view data,
              bool at_end, bool kill_privileges);
-// The parts of fallocate. Punch and Truncate (in SetAttributes) answer kTooLarge when too many clears
-// wait: ClearStep makes room, in a transaction of its own.
+// The parts of fallocate. Punch and Truncate (in SetAttributes) answer kTooLarge when too many
+// clears wait: ClearStep makes room, in a transaction of its own.
 Status Punch(Operation& op, InodeNumber inode, uint64_t begin_bytes, uint64_t end_bytes);
 // Reserves some blocks of a range; returns the offset at which to go on, `end_bytes` when done.
 Result<uint64_t> Preallocate(Operation& op, InodeNumber inode, uint64_t begin_bytes,

@@ -53,23 +53,23 @@ Result<std::vector<Listed>> ListAfter(Operation& op, InodeNumber directory, uint
   std::vector<Listed> listed;
   Status bad;
   const KeySpan span = op.mount.schema.Dentries(directory, first_hash);
-  TRY(op.txn.Scan(span.range(), 0, kv::Direction::kForward,
-                  [&](std::string_view key, std::string_view value) {
-                    const auto parsed = op.mount.schema.ParseDentry(key);
-                    auto dentry = DentryRecord::Decode(value);
-                    if (!parsed || !dentry) {
-                      LogError("corrupt entry at key \"{}\"", EscapeForLog(key));
-                      op.mount.metrics.corrupt_values.Add();
-                      bad = Error(ErrorCode::kCorrupt, "entry");
-                      return false;
-                    }
-                    ordinal = parsed->hash == last_hash ? std::min(ordinal + 1, kMaxOrdinal) : 1;
-                    last_hash = parsed->hash;
-                    if (parsed->hash == first_hash && ordinal <= skip) return true;
-                    listed.push_back({std::string(parsed->name), *dentry,
-                                      parsed->hash << kOrdinalBits | ordinal});
-                    return listed.size() < limit;
-                  }));
+  TRY(op.txn.Scan(
+      span.range(), 0, kv::Direction::kForward, [&](std::string_view key, std::string_view value) {
+        const auto parsed = op.mount.schema.ParseDentry(key);
+        auto dentry = DentryRecord::Decode(value);
+        if (!parsed || !dentry) {
+          LogError("corrupt entry at key \"{}\"", EscapeForLog(key));
+          op.mount.metrics.corrupt_values.Add();
+          bad = Error(ErrorCode::kCorrupt, "entry");
+          return false;
+        }
+        ordinal = parsed->hash == last_hash ? std::min(ordinal + 1, kMaxOrdinal) : 1;
+        last_hash = parsed->hash;
+        if (parsed->hash == first_hash && ordinal <= skip) return true;
+        listed.push_back(
+            {std::string(parsed->name), *dentry, parsed->hash << kOrdinalBits | ordinal});
+        return listed.size() < limit;
+      }));
   TRY(std::move(bad));
   return listed;
 }
@@ -127,8 +127,7 @@ Status ReadDirectory(Operation& op, InodeNumber number, uint64_t cookie, size_t 
     more = TRY(VisitDots(op, directory, cookie, with_attributes, counting));
   }
   while (more) {
-    const std::vector<Listed> listed =
-        TRY(ListAfter(op, number, cookie, std::min(left, kBatch)));
+    const std::vector<Listed> listed = TRY(ListAfter(op, number, cookie, std::min(left, kBatch)));
     if (listed.empty()) break;
     more = TRY(VisitListed(op, listed, with_attributes, counting));
   }

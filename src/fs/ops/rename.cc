@@ -101,8 +101,7 @@ Status LeaveWhiteout(Operation& op, Move& move) {
   op.space.inodes += 1;
   TRY(InheritAccess(op, move.from.inode(), whiteout));
   TRY(op.records.StoreInode(whiteout));
-  return move.from.Replace(op, move.request.name, move.source.mode, whiteout.number,
-                           whiteout.mode);
+  return move.from.Replace(op, move.request.name, move.source.mode, whiteout.number, whiteout.mode);
 }
 
 Status DropTarget(Operation& op, InodeRecord& target) {

@@ -110,8 +110,8 @@ Result<std::string> GetXattr(Operation& op, InodeNumber number, std::string_view
   TRY(CheckXattrName(name));
   const InodeRecord inode = TRY(op.records.LoadInode(number, InlineData::kSkip));
   TRY(CheckXattrAccess(op, inode, name, false));
-  const bool absent = !inode.Has(InodeRecord::kHasXattrs) ||
-                      (IsAcl(name) && !inode.Has(AclFlag(name)));
+  const bool absent =
+      !inode.Has(InodeRecord::kHasXattrs) || (IsAcl(name) && !inode.Has(AclFlag(name)));
   if (absent) return Error(ErrorCode::kNoAttribute, "getxattr");
   std::optional<std::string> value = TRY(op.records.LoadXattr(number, name));
   if (!value) return Error(ErrorCode::kNoAttribute, "getxattr");
@@ -124,8 +124,8 @@ Status SetXattr(Operation& op, InodeNumber number, std::string_view name, std::s
   if (value.size() > kMaxXattrValueBytes) return Error(ErrorCode::kArgumentTooBig, "xattr");
   InodeRecord inode = TRY(op.records.LoadInode(number));
   TRY(CheckXattrAccess(op, inode, name, true));
-  const bool exists = inode.Has(InodeRecord::kHasXattrs) &&
-                      TRY(op.records.LoadXattr(number, name)).has_value();
+  const bool exists =
+      inode.Has(InodeRecord::kHasXattrs) && TRY(op.records.LoadXattr(number, name)).has_value();
   if (exists && flag == XattrFlag::kCreate) return Error(ErrorCode::kExists, "setxattr");
   if (!exists && flag == XattrFlag::kReplace) return Error(ErrorCode::kNoAttribute, "setxattr");
   if (!exists && inode.Has(InodeRecord::kHasXattrs)) TRY(CheckRoomForName(op, number, name));
@@ -155,8 +155,8 @@ Status RemoveXattr(Operation& op, InodeNumber number, std::string_view name) {
   TRY(CheckXattrName(name));
   InodeRecord inode = TRY(op.records.LoadInode(number));
   TRY(CheckXattrAccess(op, inode, name, true));
-  const bool exists = inode.Has(InodeRecord::kHasXattrs) &&
-                      TRY(op.records.LoadXattr(number, name)).has_value();
+  const bool exists =
+      inode.Has(InodeRecord::kHasXattrs) && TRY(op.records.LoadXattr(number, name)).has_value();
   // Taking away an ACL that is not there is no error, as on ext4: the mode alone says it then.
   if (!exists && IsAcl(name)) return {};
   if (!exists) return Error(ErrorCode::kNoAttribute, "removexattr");

@@ -48,8 +48,7 @@ class WalFileSystem::LogWriter : public rocksdb::FSWritableFileOwnerWrapper {
   std::string directory() const { return DirectoryOf(path_); }
 
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
-    return file_system_.Tell(
-        Write(data, [&] { return target()->Append(data, options, debug); }));
+    return file_system_.Tell(Write(data, [&] { return target()->Append(data, options, debug); }));
   }
   IOStatus Append(const Slice& data, const IOOptions& options,
                   const rocksdb::DataVerificationInfo& verification,

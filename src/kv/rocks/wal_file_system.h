@@ -48,8 +48,8 @@ class WalFileSystem : public rocksdb::FileSystemWrapper {
   const char* Name() const override { return "TifsWalFileSystem"; }
 
   // Until this is called, a log that cannot be written or synced is told here only, not to RocksDB:
-  // while it opens, 7.8 waits for ever for a mutex of its own when that fails. Whoever opens must give
-  // up if this answers an error.
+  // while it opens, 7.8 waits for ever for a mutex of its own when that fails. Whoever opens must
+  // give up if this answers an error.
   rocksdb::IOStatus EndOpening();
 
   // Makes durable what RocksDB has written to its logs. Unlike RocksDB's own sync, one that fails
