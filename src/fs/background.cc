@@ -55,7 +55,7 @@ void Background::Run() {
     Result<bool> more = RunStep();
     if (!more) {
       LogError("background work: {}", more.error().ToString());
-      mount_.leftovers.Wait(mount_.clock, kRetryInterval);
+      mount_.leftovers.Pause(mount_.clock, kRetryInterval);
     }
     PlanTidy(tidy_at);
     const auto now = mount_.clock.Monotonic();
@@ -63,7 +63,7 @@ void Background::Run() {
       tidy_at.reset();
       if (Status tidied = Tidy(); !tidied) {
         LogError("background work: {}", tidied.error().ToString());
-        mount_.leftovers.Wait(mount_.clock, kRetryInterval);
+        mount_.leftovers.Pause(mount_.clock, kRetryInterval);
       }
     } else if (more && !*more) {
       if (tidy_at) {

@@ -22,6 +22,15 @@ void LeftoverQueue::Wait(Clock& clock, std::chrono::nanoseconds timeout) {
   woken_ = false;
 }
 
+void LeftoverQueue::Pause(Clock& clock, std::chrono::nanoseconds timeout) {
+  const auto end = clock.Monotonic() + timeout;
+  MutexLock lock(mutex_);
+  for (auto left = timeout; !woken_ && left.count() > 0; left = end - clock.Monotonic()) {
+    clock.WaitFor(changed_, mutex_, left);
+  }
+  woken_ = false;
+}
+
 void LeftoverQueue::Wait() {
   MutexLock lock(mutex_);
   idle_ = true;

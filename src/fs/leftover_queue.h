@@ -26,6 +26,8 @@ class LeftoverQueue {
   std::optional<Leftover> Pop();
   // Waits until there is something, Wake was called or `timeout` passed. One thread at a time.
   void Wait(Clock& clock, std::chrono::nanoseconds timeout);
+  // Waits until `timeout` passed or Wake was called, whatever there is to do: before another try.
+  void Pause(Clock& clock, std::chrono::nanoseconds timeout);
   // Waits without a time limit; WakeIdle ends it too.
   void Wait();
   void Wake();
