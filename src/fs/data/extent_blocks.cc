@@ -99,7 +99,10 @@ Status ExtentBlocks::Scan(BlockTransaction& txn, InodeNumber inode, const BlockR
   TRY(txn.kv.Scan(span.range(), 0, kv::Direction::kForward,
                   [&](std::string_view key, std::string_view value) {
                     const auto parsed = schema_->ParseBlock(key);
-                    return parsed && visit(parsed->index, value);
+                    if (parsed) return visit(parsed->index, value);
+                    corrupt = Error(ErrorCode::kCorrupt, "block key", EscapeForLog(key));
+                    LogError("{}", corrupt.error().ToString());
+                    return false;
                   }));
   return corrupt;
 }

@@ -217,6 +217,18 @@ TEST_F(ExtentBlocksTest, ACorruptSlotIsAnErrorThatDoesNotSpread) {
   Mount();
 }
 
+TEST_F(ExtentBlocksTest, AStrangeKeyAmongTheBlocksIsAnErrorAndNoHole) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(3 * kBlock, 'a'));
+  const auto txn = *store_.Begin();
+  const Schema schema;
+  ASSERT_TRUE(txn->Put(std::string(schema.Block(inode, {1}).view()) + "x", "stray").ok());
+  ASSERT_TRUE(txn->Commit().ok());
+  std::string bytes(3 * kBlock, 'x');
+  EXPECT_EQ(fs_->Read(context_, inode, {}, 0, bytes).error().code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(Read(inode, 0, kBlock), std::string(kBlock, 'a'));
+}
+
 TEST(SlotAllocatorTest, HandsOutRunsAndTakesThemBackInOrder) {
   SlotAllocator slots;
   EXPECT_EQ(slots.Take(4).count, 4u);
