@@ -33,7 +33,7 @@ struct ServerOptions {
   bool clone_descriptors = true;
   // Of one request: multiples of 4 KiB, up to 1 MiB. What is read ahead comes in several READs,
   // which are served in parallel.
-  uint32_t max_read_bytes = 256 << 10;
+  uint32_t max_read_bytes = 512 << 10;
   uint32_t max_write_bytes = 1 << 20;
   // How far the kernel reads ahead. Beyond its own 128 KiB only for root.
   uint32_t readahead_bytes = 1 << 20;

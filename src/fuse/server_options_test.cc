@@ -36,13 +36,13 @@ TEST(ServerOptionsTest, RefusesWhatCannotBe) {
 TEST(ServerOptionsTest, MountsSafelyUnlessAskedOtherwise) {
   EXPECT_EQ(Valid().ToMountText(),
             "fsname=rocks:///srv/d,subtype=tifs,rw,nosuid,nodev,exec,default_permissions,"
-            "max_read=262144");
+            "max_read=524288");
   ServerOptions options = Valid();
   options.read_only = options.suid = options.dev = options.allow_other = options.noatime = true;
   options.exec = options.default_permissions = false;
   EXPECT_EQ(options.ToMountText(),
             "fsname=rocks:///srv/d,subtype=tifs,ro,suid,dev,noexec,noatime,allow_other,"
-            "max_read=262144");
+            "max_read=524288");
 }
 
 TEST(ServerOptionsTest, ASourceCannotSmuggleInOptions) {
