@@ -65,9 +65,11 @@ Status CheckRemove(Operation& op, const InodeRecord& directory, const InodeRecor
   return {};
 }
 
-uint32_t WithoutPrivileges(uint32_t mode) {
-  mode &= ~uint32_t{S_ISUID};
-  if ((mode & S_IXGRP) != 0) mode &= ~uint32_t{S_ISGID};
+uint32_t WithoutPrivileges(const OpContext& context, const InodeRecord& inode) {
+  uint32_t mode = inode.mode & ~uint32_t{S_ISUID};
+  // Without execution by the group it does not make a program run as it.
+  const bool keeps = (mode & S_IXGRP) == 0 && (context.IsRoot() || IsMember(context, inode.gid));
+  if (!keeps) mode &= ~uint32_t{S_ISGID};
   return mode;
 }
 

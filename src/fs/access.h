@@ -30,6 +30,6 @@ bool IsMember(const OpContext& context, uint32_t gid);
 
 // The mode without setuid, and without setgid where the group may execute: what a write by one
 // without privilege leaves.
-uint32_t WithoutPrivileges(uint32_t mode);
+uint32_t WithoutPrivileges(const OpContext& context, const InodeRecord& inode);
 
 }  // namespace tifs::fs

@@ -54,10 +54,11 @@ Status ModelFs::CheckAttributeChanges(const OpContext& context, const Inode& ino
 void ModelFs::DropPrivileges(const OpContext& context, Inode& inode) {
   uint32_t& mode = inode.attributes.mode;
   if (!inode.IsRegular() || context.IsRoot()) return;
-  const bool had_any = (mode & S_ISUID) != 0 || (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+  const uint32_t before = mode;
   mode &= ~S_ISUID;
-  if ((mode & S_IXGRP) != 0) mode &= ~S_ISGID;
-  if (had_any) TouchChanged(inode);
+  const bool in_group = std::ranges::count(Groups(context), inode.attributes.gid) > 0;
+  if ((mode & S_IXGRP) != 0 || !in_group) mode &= ~S_ISGID;
+  if (mode != before) TouchChanged(inode);
 }
 
 void ModelFs::ChangeOwner(const OpContext& context, Inode& inode, const AttributeChanges& changes) {

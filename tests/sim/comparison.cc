@@ -50,6 +50,7 @@ std::string CompareSeek(const Outcome& expected, const Outcome& actual) {
   if (offset < bounds.first || offset > bounds.last) {
     return fmt::format("expected {} to {}, got {}", bounds.first, bounds.last, offset);
   }
+  if (!bounds.may_be(offset)) return fmt::format("{} cannot be", offset);
   return {};
 }
 

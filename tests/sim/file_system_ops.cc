@@ -34,8 +34,10 @@ Status FileSystemOps::Reopen() {
 }
 
 Status FileSystemOps::Remount() {
-  TRY(Close());
-  return Reopen();
+  // A close that failed has closed all the same.
+  Status closed = Close();
+  TRY(Reopen());
+  return closed;
 }
 
 Status FileSystemOps::Sync() { return file_system_->Sync(); }
@@ -183,9 +185,13 @@ Status FileSystemOps::Fsync(const Context& context, Inode inode) {
 
 Status FileSystemOps::KillPrivileges(const Context& context, Inode inode, Handle handle) {
   if (context.IsRoot()) return {};
-  const uint32_t mode = TRY(GetAttributes(context, inode)).mode;
+  const fs::Attributes attributes = TRY(GetAttributes(context, inode));
+  const uint32_t mode = attributes.mode;
   uint32_t kept = mode & ~uint32_t{S_ISUID};
-  if ((kept & S_IXGRP) != 0) kept &= ~uint32_t{S_ISGID};
+  const auto groups = context.supplementary_groups();
+  const bool in_group =
+      context.gid == attributes.gid || std::ranges::count(groups, attributes.gid) > 0;
+  if ((kept & S_IXGRP) != 0 || !in_group) kept &= ~uint32_t{S_ISGID};
   if (kept == mode) return {};
   fs::AttributeChanges changes;
   changes.mode = kept & 07777;

@@ -34,10 +34,13 @@ Outcome ModelOps::Seek(const Context&, Inode inode, Handle, uint64_t offset_byte
       outcome.error = ENXIO;
       return outcome;
     }
-    bounds = {*possible, certain.value_or(size - 1), !certain.has_value(), false};
+    bounds = {*possible, certain.value_or(size - 1), !certain.has_value(),
+              [file](uint64_t offset) { return file->MayBeData(offset); }};
     outcome.value = static_cast<int64_t>(*possible);
   } else {
-    bounds = {offset_bytes, file->NextHole(offset_bytes), false, true};
+    bounds = {offset_bytes, file->NextHole(offset_bytes), false, [file](uint64_t offset) {
+                return offset == file->size_bytes() || file->NextNonZero(offset) != offset;
+              }};
     outcome.value = static_cast<int64_t>(bounds.last);
   }
   outcome.seek = bounds;

@@ -99,13 +99,17 @@ uint64_t LongLength(Random& random, const Profile& profile) {
 }
 
 uint32_t DirectoryMode(Random& random, const Profile& profile) {
-  // With the kernel's own hardening (protected_symlinks and its kind), sticky directories that all
-  // may write have rules that no file system makes.
-  if (!profile.real_kernel && random.OneIn(8)) return 01777;
-  return OneOf<uint32_t>(random, {0755, 0755, 0777, 0777, 0700, 01775, 02775, 0711, 0300, 0});
+  // With the kernel's own hardening (protected_symlinks, protected_regular), sticky directories that
+  // others may write have rules that no file system makes.
+  const uint32_t sticky = profile.real_kernel ? 01755 : random.OneIn(2) ? 01775 : 01777;
+  return OneOf<uint32_t>(random, {0755, 0755, 0777, 0777, 0700, sticky, 02775, 0711, 0300, 0});
 }
 
-uint32_t FileMode(Random& random) {
+uint32_t FileMode(Random& random, const Profile& profile) {
+  // When a write takes setgid away that no group execution goes with, FUSE and ext4 do not agree.
+  if (profile.real_kernel) {
+    return OneOf<uint32_t>(random, {0644, 0644, 0666, 0600, 0755, 0777, 04755, 0444, 0222, 0});
+  }
   return OneOf<uint32_t>(
       random, {0644, 0644, 0666, 0600, 0755, 0777, 04755, 02755, 02744, 06777, 0444, 0222, 0});
 }
@@ -180,7 +184,7 @@ void GenerateName(Random& random, const Profile& profile, Operation& op) {
       break;
     case 13:
       op.call = Call::kMknod;
-      op.mode = FileMode(random) |
+      op.mode = FileMode(random, profile) |
                 OneOf<uint32_t>(random, {S_IFREG, S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK});
       if (!profile.special_files) op.mode = S_IFREG | (op.mode & 07777);
       if (S_ISCHR(op.mode) || S_ISBLK(op.mode)) {
@@ -195,6 +199,22 @@ void GenerateName(Random& random, const Profile& profile, Operation& op) {
   }
 }
 
+void GenerateAllocate(Random& random, const Profile& profile, Operation& op) {
+  op.call = Call::kAllocate;
+  op.length = std::min(LongLength(random, profile), profile.far_bytes - op.offset);
+  op.flags = OneOf<uint32_t>(
+      random,
+      {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+       FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
+  if (!profile.zero_range) op.flags &= ~FALLOC_FL_ZERO_RANGE;
+  // Real space is not endless.
+  if ((op.flags & FALLOC_FL_PUNCH_HOLE) == 0) {
+    const uint64_t most = profile.real_kernel ? 4 << 20 : profile.block_bytes * 10'000;
+    op.length = std::min(op.length, most);
+  }
+}
+
 void GenerateContents(Random& random, const Profile& profile, Operation& op) {
   op.slot = random.Below(kSlots);
   op.offset = Offset(random, profile);
@@ -205,7 +225,7 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
     case 3:
       op.call = Call::kOpen;
       op.path = Path(random);
-      op.mode = FileMode(random);
+      op.mode = FileMode(random, profile);
       op.flags = OneOf<uint32_t>(random, {O_RDWR, O_RDWR, O_RDWR, O_RDONLY, O_WRONLY});
       op.flags |= OneOf<uint32_t>(random, {O_CREAT, O_CREAT, O_CREAT, 0, O_CREAT | O_EXCL});
       if (random.OneIn(5)) op.flags |= O_TRUNC;
@@ -244,19 +264,7 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
     case 16:
     case 17:
     case 18:
-      op.call = Call::kAllocate;
-      op.length = std::min(LongLength(random, profile), profile.far_bytes - op.offset);
-      op.flags = OneOf<uint32_t>(
-          random,
-          {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-           FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-           FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
-      if (!profile.zero_range) op.flags &= ~FALLOC_FL_ZERO_RANGE;
-      // Real space is not endless.
-      if ((op.flags & FALLOC_FL_PUNCH_HOLE) == 0) {
-        const uint64_t most = profile.real_kernel ? 4 << 20 : profile.block_bytes * 10'000;
-        op.length = std::min(op.length, most);
-      }
+      GenerateAllocate(random, profile, op);
       break;
     case 19: op.call = OneOf(random, {Call::kSeekData, Call::kSeekHole}); break;
     case 20:
@@ -275,7 +283,7 @@ void GenerateAttribute(Random& random, const Profile& profile, Operation& op) {
     case 0:
     case 1:
       op.call = Call::kChmod;
-      op.mode = random.OneIn(2) ? DirectoryMode(random, profile) : FileMode(random);
+      op.mode = random.OneIn(2) ? DirectoryMode(random, profile) : FileMode(random, profile);
       break;
     case 2:
       op.call = Call::kChown;

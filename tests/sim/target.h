@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -51,7 +52,8 @@ struct Outcome {
     uint64_t first = 0;         // no answer below
     uint64_t last = 0;          // none above
     bool may_be_none = false;   // ENXIO is right, too
-    bool must_be_zero = false;  // the byte at the answer must be zero (or the end)
+    // Whether the answer, within these, may be so. Until the oracle's next operation.
+    std::function<bool(uint64_t offset_bytes)> may_be;
   };
   std::optional<SeekBounds> seek;
 };

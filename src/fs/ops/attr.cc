@@ -61,7 +61,7 @@ Status ChangeOwner(Operation& op, InodeRecord& inode, const AttributeChanges& ch
   if (changes.uid) inode.uid = *changes.uid;
   if (changes.gid) inode.gid = *changes.gid;
   if (inode.IsDirectory()) return {};
-  if (!changes.mode) inode.mode = WithoutPrivileges(inode.mode);
+  if (!changes.mode) inode.mode = WithoutPrivileges(op.context, inode);
   return DropCapability(op, inode);
 }
 
@@ -69,7 +69,7 @@ Status ChangeSize(Operation& op, InodeRecord& inode, const AttributeChanges& cha
   if (inode.IsDirectory()) return Error(ErrorCode::kIsDirectory, "truncate");
   if (!inode.IsRegular()) return Error(ErrorCode::kInvalid, "truncate");
   TRY(file_data::Truncate(op, inode, *changes.size_bytes));
-  if (changes.kill_privileges) inode.mode = WithoutPrivileges(inode.mode);
+  if (changes.kill_privileges) inode.mode = WithoutPrivileges(op.context, inode);
   return DropCapability(op, inode);
 }
 

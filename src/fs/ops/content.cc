@@ -18,7 +18,7 @@ Result<InodeRecord> LoadRegular(Operation& op, InodeNumber number) {
 // The end of every change of contents.
 Status StoreChanged(Operation& op, InodeRecord& inode, bool kill_privileges) {
   Touch(inode, op.now, true);
-  if (kill_privileges) inode.mode = WithoutPrivileges(inode.mode);
+  if (kill_privileges) inode.mode = WithoutPrivileges(op.context, inode);
   if (inode.Has(InodeRecord::kHasCapability)) {
     inode.Set(InodeRecord::kHasCapability, false);
     TRY(op.records.DeleteXattr(inode.number, "security.capability"));
