@@ -28,8 +28,8 @@ class Server {
   // Mounts, and settles the protocol with the kernel: from then on every system call on the mount
   // point waits for Serve. `file_system` outlives the server. Start it in the process that will
   // serve (after the fork of a daemon). Others than root mount through fusermount3. Errors:
-  // kInvalid (options), kNotFound, kNotDirectory, kAccessDenied and others of the mount point;
-  // kNotSupported (no FUSE here, or of a version that we do not speak); kNotPermitted; kIo.
+  // kInvalid (options), kNotFound, kNotDirectory, kAccessDenied and others of the mount point,
+  // kNotSupported (no FUSE here, or of a version that we do not speak), kNotPermitted, kIo.
   static Result<std::unique_ptr<Server>> Mount(fs::FileSystem& file_system, ServerOptions options);
   // Unmounts if that has not happened yet.
   ~Server();

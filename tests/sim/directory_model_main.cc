@@ -1,5 +1,5 @@
-// Random sequences as system calls on directories of this machine and on the model: the same results,
-// errnos and trees. With a directory of ext4 among them the model itself is on trial, too.
+// Random sequences as system calls on directories of this machine and on the model: the same
+// results, errnos and trees. With a directory of ext4 among them the model itself is on trial, too.
 //
 //   directory_model [--seed=N] [--runs=N] [--steps=N] [--no-users] [--holes] DIRECTORY...
 //

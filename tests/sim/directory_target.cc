@@ -158,32 +158,21 @@ void DirectoryTarget::ApplyAs(const Operation& op, Outcome& outcome) {
     case Call::kSeekHole:
     case Call::kCopyRange:
     case Call::kFsync:
-    case Call::kFstat:
-      result = ApplyFiles(op, outcome);
-      break;
+    case Call::kFstat: result = ApplyFiles(op, outcome); break;
     case Call::kTruncate:
     case Call::kStat:
     case Call::kAccess:
     case Call::kChmod:
     case Call::kChown:
-    case Call::kSetTimes:
-      result = ApplyAttributes(op);
-      break;
+    case Call::kSetTimes: result = ApplyAttributes(op); break;
     case Call::kGetXattr:
     case Call::kSetXattr:
     case Call::kListXattrs:
-    case Call::kRemoveXattr:
-      result = ApplyXattrs(op, outcome);
-      break;
-    case Call::kSync:
-      result = syncfs(root_fd_);
-      break;
+    case Call::kRemoveXattr: result = ApplyXattrs(op, outcome); break;
+    case Call::kSync: result = syncfs(root_fd_); break;
     case Call::kBackground:
-    case Call::kRemount:
-      outcome.skipped = true;
-      break;
-    default:
-      result = ApplyNames(op, outcome);
+    case Call::kRemount: outcome.skipped = true; break;
+    default: result = ApplyNames(op, outcome);
   }
   if (result < 0) {
     outcome.error = errno;
@@ -200,20 +189,13 @@ int64_t DirectoryTarget::ApplyNames(const Operation& op, Outcome& outcome) {
   const char* const path = op.path.c_str();
   const char* const path2 = op.path2.c_str();
   switch (op.call) {
-    case Call::kMkdir:
-      return mkdir(path, op.mode);
-    case Call::kMknod:
-      return mknod(path, op.mode, op.flags);
-    case Call::kSymlink:
-      return symlink(path2, path);
-    case Call::kLink:
-      return linkat(AT_FDCWD, path, AT_FDCWD, path2, 0);
-    case Call::kUnlink:
-      return unlink(path);
-    case Call::kRmdir:
-      return rmdir(path);
-    case Call::kRename:
-      return syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, path2, op.flags);
+    case Call::kMkdir: return mkdir(path, op.mode);
+    case Call::kMknod: return mknod(path, op.mode, op.flags);
+    case Call::kSymlink: return symlink(path2, path);
+    case Call::kLink: return linkat(AT_FDCWD, path, AT_FDCWD, path2, 0);
+    case Call::kUnlink: return unlink(path);
+    case Call::kRmdir: return rmdir(path);
+    case Call::kRename: return syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, path2, op.flags);
     case Call::kReadlink: {
       outcome.bytes.resize(4096);
       const int64_t result = readlink(path, outcome.bytes.data(), outcome.bytes.size());
@@ -232,18 +214,14 @@ int64_t DirectoryTarget::ApplyNames(const Operation& op, Outcome& outcome) {
 int64_t DirectoryTarget::ApplyAttributes(const Operation& op) {
   const char* const path = op.path.c_str();
   switch (op.call) {
-    case Call::kTruncate:
-      return truncate(path, static_cast<off_t>(op.length));
+    case Call::kTruncate: return truncate(path, static_cast<off_t>(op.length));
     case Call::kStat: {
       struct stat ignored;
       return lstat(path, &ignored);
     }
-    case Call::kAccess:
-      return faccessat(AT_FDCWD, path, static_cast<int>(op.mode), AT_EACCESS);
-    case Call::kChmod:
-      return chmod(path, op.mode);
-    case Call::kChown:
-      return lchown(path, op.uid, op.gid);
+    case Call::kAccess: return faccessat(AT_FDCWD, path, static_cast<int>(op.mode), AT_EACCESS);
+    case Call::kChmod: return chmod(path, op.mode);
+    case Call::kChown: return lchown(path, op.uid, op.gid);
     default: {
       const struct timespec times[] = {TimeToSet(op, op.atime), TimeToSet(op, op.mtime)};
       return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
@@ -267,8 +245,7 @@ int64_t DirectoryTarget::ApplyXattrs(const Operation& op, Outcome& outcome) {
     case Call::kListXattrs:
       for (const std::string& listed : XattrNames(op.path, result)) outcome.bytes += listed + " ";
       break;
-    default:
-      result = lremovexattr(path, name);
+    default: result = lremovexattr(path, name);
   }
   return std::min<int64_t>(result, 0);
 }
@@ -337,34 +314,24 @@ int64_t DirectoryTarget::ApplyFiles(const Operation& op, Outcome& outcome) {
   const off_t length = static_cast<off_t>(op.length);
   int64_t result = 0;
   switch (op.call) {
-    case Call::kClose:
-      Close(slot);
-      return 0;
+    case Call::kClose: Close(slot); return 0;
     case Call::kFstat: {
       struct stat found;
       result = fstat(slot.fd, &found);
       if (result == 0) outcome.stat = ToStat(found);
       return result;
     }
-    case Call::kFsync:
-      return fsync(slot.fd);
-    case Call::kRead:
-      outcome.bytes = Pread(slot.fd, op.offset, op.length, result);
-      return result;
+    case Call::kFsync: return fsync(slot.fd);
+    case Call::kRead: outcome.bytes = Pread(slot.fd, op.offset, op.length, result); return result;
     case Call::kWrite: {
       const std::string bytes = PatternBytes(op.pattern, op.length);
       return pwrite(slot.fd, bytes.data(), bytes.size(), offset);
     }
-    case Call::kFtruncate:
-      return ftruncate(slot.fd, length);
-    case Call::kAllocate:
-      return fallocate(slot.fd, static_cast<int>(op.flags), offset, length);
-    case Call::kSeekData:
-      return lseek(slot.fd, offset, SEEK_DATA);
-    case Call::kSeekHole:
-      return lseek(slot.fd, offset, SEEK_HOLE);
-    default:
-      return CopyRange(op);
+    case Call::kFtruncate: return ftruncate(slot.fd, length);
+    case Call::kAllocate: return fallocate(slot.fd, static_cast<int>(op.flags), offset, length);
+    case Call::kSeekData: return lseek(slot.fd, offset, SEEK_DATA);
+    case Call::kSeekHole: return lseek(slot.fd, offset, SEEK_HOLE);
+    default: return CopyRange(op);
   }
 }
 
@@ -378,21 +345,12 @@ void DirectoryTarget::AddStat(const Operation& op, Outcome& outcome) {
     case Call::kSymlink:
     case Call::kChown:
     case Call::kSetTimes:
-    case Call::kStat:
-      result = lstat(op.path.c_str(), &found);
-      break;
-    case Call::kLink:
-      result = lstat(op.path2.c_str(), &found);
-      break;
+    case Call::kStat: result = lstat(op.path.c_str(), &found); break;
+    case Call::kLink: result = lstat(op.path2.c_str(), &found); break;
     case Call::kChmod:
-    case Call::kTruncate:
-      result = stat(op.path.c_str(), &found);
-      break;
-    case Call::kFtruncate:
-      result = fstat(slots_[op.slot].fd, &found);
-      break;
-    default:
-      return;
+    case Call::kTruncate: result = stat(op.path.c_str(), &found); break;
+    case Call::kFtruncate: result = fstat(slots_[op.slot].fd, &found); break;
+    default: return;
   }
   if (result == 0) {
     outcome.stat = ToStat(found);

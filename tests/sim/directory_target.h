@@ -14,12 +14,12 @@
 
 namespace tifs::sim {
 
-// A directory of this machine, through system calls: of ext4, or of a mount. The process must be root
-// and have one thread, because its user, umask and working directory change with every call.
+// A directory of this machine, through system calls: of ext4, or of a mount. The process must be
+// root and have one thread, because its user, umask and working directory change with every call.
 class DirectoryTarget : public Target {
  public:
-  // Makes the directory `path` (0755), which must not exist, and removes it with all that is in it at
-  // its end.
+  // Makes the directory `path` (0755), which must not exist, and removes it with all that is in it
+  // at its end.
   explicit DirectoryTarget(std::string path);
   ~DirectoryTarget() override;
 

@@ -99,8 +99,8 @@ uint64_t LongLength(Random& random, const Profile& profile) {
 }
 
 uint32_t DirectoryMode(Random& random, const Profile& profile) {
-  // With the kernel's own hardening (protected_symlinks, protected_regular), sticky directories that
-  // others may write have rules that no file system makes.
+  // With the kernel's own hardening (protected_symlinks, protected_regular), sticky directories
+  // that others may write have rules that no file system makes.
   const uint32_t sticky = profile.real_kernel ? 01755 : random.OneIn(2) ? 01775 : 01777;
   return OneOf<uint32_t>(random, {0755, 0755, 0777, 0777, 0700, sticky, 02775, 0711, 0300, 0});
 }
@@ -202,11 +202,11 @@ void GenerateName(Random& random, const Profile& profile, Operation& op) {
 void GenerateAllocate(Random& random, const Profile& profile, Operation& op) {
   op.call = Call::kAllocate;
   op.length = std::min(LongLength(random, profile), profile.far_bytes - op.offset);
-  op.flags = OneOf<uint32_t>(
-      random,
-      {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-       FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
+  op.flags =
+      OneOf<uint32_t>(random, {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
+                               FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE});
   if (!profile.zero_range) op.flags &= ~FALLOC_FL_ZERO_RANGE;
   // Real space is not endless.
   if ((op.flags & FALLOC_FL_PUNCH_HOLE) == 0) {
@@ -263,9 +263,7 @@ void GenerateContents(Random& random, const Profile& profile, Operation& op) {
       break;
     case 16:
     case 17:
-    case 18:
-      GenerateAllocate(random, profile, op);
-      break;
+    case 18: GenerateAllocate(random, profile, op); break;
     case 19: op.call = OneOf(random, {Call::kSeekData, Call::kSeekHole}); break;
     case 20:
       op.call = Call::kCopyRange;

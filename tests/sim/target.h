@@ -49,9 +49,9 @@ struct Outcome {
 
   // The oracle's, of a seek: what other answers are right as well.
   struct SeekBounds {
-    uint64_t first = 0;         // no answer below
-    uint64_t last = 0;          // none above
-    bool may_be_none = false;   // ENXIO is right, too
+    uint64_t first = 0;        // no answer below
+    uint64_t last = 0;         // none above
+    bool may_be_none = false;  // ENXIO is right, too
     // Whether the answer, within these, may be so. Until the oracle's next operation.
     std::function<bool(uint64_t offset_bytes)> may_be;
   };

@@ -129,6 +129,7 @@ TEST_F(WalFileSystemTest, TornRecordEndsTheLog) {
 class LogOrderTest : public RocksTestDirectory {
  protected:
   LogOrderTest() {
+    EXPECT_TRUE(file_system_.EndOpening().ok());
     base_->SetScript([this](Call call, std::string_view path) {
       if (call == Call::kCreate) return IOStatus::OK();
       events_ += call == Call::kSync ? "sync " : "append ";
@@ -176,6 +177,17 @@ TEST_F(LogOrderTest, FirstByteDoesNotComeIfTheLogBeforeCannotBeSynced) {
   EXPECT_FALSE(Append(*second).ok());
   EXPECT_FALSE(Append(*second).ok());
   EXPECT_EQ(TakeEvents(), "append 1.log\nsync 1.log\nsync 1.log\n");
+}
+
+TEST_F(LogOrderTest, RocksDbHearsOfNoFailureWhileItOpens) {
+  WalFileSystem opening(base_, {.zeros_ahead = false, .private_files = false});
+  std::unique_ptr<rocksdb::FSWritableFile> log;
+  ASSERT_TRUE(opening.NewWritableFile(directory_ + "/1.log", {}, &log, nullptr).ok());
+  fail_syncs_ = true;
+  EXPECT_TRUE(Append(*log).ok());
+  EXPECT_TRUE(log->Sync({}, nullptr).ok());
+  EXPECT_FALSE(opening.EndOpening().ok());
+  EXPECT_FALSE(log->Sync({}, nullptr).ok());
 }
 
 TEST_F(LogOrderTest, SyncReachesEveryOpenLogThatIsDirty) {
