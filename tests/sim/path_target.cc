@@ -46,6 +46,8 @@ Result<PathTarget::Place> PathTarget::ResolveParent(std::string_view path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string_view::npos) return Place{ops_.Root(), std::string(path)};
   const Inode parent = TRY(WalkTo(ops_.Root(), path.substr(0, slash), links));
+  // The kernel asks for search permission there before it looks at anything else.
+  TRY(ops_.Lookup(context_, parent, "."));
   return Place{parent, std::string(path.substr(slash + 1))};
 }
 
