@@ -93,8 +93,10 @@ class FileSystem::Core {
   // What files may still take, of the limit and of the medium.
   uint64_t FreeBytes(const kv::SpaceUsage& below) const {
     const uint64_t limit = mount.space.limits().bytes;
-    if (limit == 0) return below.available_bytes;
-    return std::min(limit - std::min(limit, mount.space.used_bytes()), below.available_bytes);
+    const uint64_t below_free =
+        below.available_bytes - std::min(below.available_bytes, SpaceAccount::kMediumReserveBytes);
+    if (limit == 0) return below_free;
+    return std::min(limit - std::min(limit, mount.space.used_bytes()), below_free);
   }
 
   // kNoSpace if so much cannot be reserved even if all that the file has lies in the range: said at

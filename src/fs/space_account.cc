@@ -7,6 +7,10 @@
 namespace tifs::fs {
 namespace {
 
+// What an inode and its entry take of the store, roughly.
+constexpr int64_t kBytesOfAnInode = 1024;
+constexpr uint64_t kMaxMediumCredit = 64 << 20;
+
 int64_t Positive(int64_t value) { return std::max<int64_t>(value, 0); }
 
 }  // namespace
@@ -46,12 +50,29 @@ bool SpaceAccount::Fits(int64_t bytes, int64_t inodes) const {
          (limits_.inodes == 0 || inodes <= static_cast<int64_t>(limits_.inodes));
 }
 
+bool SpaceAccount::MediumHasRoom(int64_t growth_bytes) {
+  if (medium_credit_bytes_.fetch_sub(growth_bytes, std::memory_order_relaxed) > growth_bytes) {
+    return true;
+  }
+  const Result<kv::SpaceUsage> space = runner_.store().Space();
+  if (!space) return true;  // then the store itself says when it is full
+  const uint64_t available = space->available_bytes;
+  if (available < kMediumReserveBytes + static_cast<uint64_t>(growth_bytes)) return false;
+  // Others use the medium as well: only a part of what is left is taken for granted.
+  const uint64_t spare = available - kMediumReserveBytes - static_cast<uint64_t>(growth_bytes);
+  medium_credit_bytes_ = static_cast<int64_t>(std::min<uint64_t>(spare / 16, kMaxMediumCredit));
+  return true;
+}
+
 Status SpaceAccount::Operation::Reserve(SpaceDelta delta) {
   const int64_t bytes = Positive(delta.bytes);
   const int64_t inodes = Positive(delta.inodes);
   if (bytes == 0 && inodes == 0) {
     delta_ = delta;
     return {};
+  }
+  if (!account_.MediumHasRoom(bytes + inodes * kBytesOfAnInode)) {
+    return Error(ErrorCode::kNoSpace, "the disk below");
   }
   const int64_t new_bytes = account_.bytes_.fetch_add(bytes) + bytes;
   const int64_t new_inodes = account_.inodes_.fetch_add(inodes) + inodes;

@@ -70,6 +70,10 @@ class SpaceAccount {
   uint64_t used_inodes() const;
   const Limits& limits() const { return limits_; }
 
+  // What growth leaves free on the medium below, so that deleting and the store's own work, which
+  // need some space first, always have it.
+  static constexpr uint64_t kMediumReserveBytes = 16 << 20;
+
   // Whether the count is only an upper bound, from before a crash.
   bool needs_recount() const { return needs_recount_.load(std::memory_order_relaxed); }
   // Adds up all inodes at one snapshot and corrects the count; operations go on meanwhile.
@@ -80,6 +84,9 @@ class SpaceAccount {
   static constexpr int64_t kBatchInodes = 16384;
 
   bool Fits(int64_t bytes, int64_t inodes) const;
+  // Whether the medium below has room for growth beyond kMediumReserveBytes. Asks it anew after
+  // some growth, always where little is left.
+  bool MediumHasRoom(int64_t growth_bytes);
   // Raises the stored record so that it covers the given use.
   Status RaiseRecord(int64_t bytes, int64_t inodes);
   Status StoreRecord(const UsageRecord& record);
@@ -93,6 +100,9 @@ class SpaceAccount {
   std::atomic<int64_t> inodes_{0};
   std::atomic<bool> needs_recount_{false};
   Mutex recount_mutex_;  // one recount at a time; before gate_
+
+  // What the medium may still take before it is asked again.
+  std::atomic<int64_t> medium_credit_bytes_{0};
 
   Mutex record_mutex_;
   // What the stored record says; read without the mutex to see whether it must be raised.

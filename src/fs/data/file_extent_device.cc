@@ -19,7 +19,7 @@ constexpr uint64_t kDirectBytes = 64 << 10;
 constexpr uint64_t kAlignment = WriteBehind::kAlignment;
 // Space of the file system below is allocated ahead by so much, so that a lack of it is known when
 // data is taken, not when it is written out.
-constexpr uint64_t kAllocateBytes = 64 << 20;
+constexpr uint64_t kAllocateBytes = 16 << 20;
 
 bool IsAligned(const void* memory) { return reinterpret_cast<uintptr_t>(memory) % kAlignment == 0; }
 
@@ -154,21 +154,23 @@ class FileExtentDevice : public ExtentDevice {
     const bool growing = end > size;
     // Ahead of the end of the file only: below it lie holes that are to stay.
     const uint64_t wanted = growing ? length_bytes + kAllocateBytes : length_bytes;
-    TRY(AllocateOrFail(offset_bytes, wanted, length_bytes));
+    const uint64_t allocated = TRY(AllocateOrFail(offset_bytes, wanted, length_bytes));
     if (growing) {
       allocated_begin_ = offset_bytes;
-      allocated_end_ = offset_bytes + wanted;
+      allocated_end_ = offset_bytes + allocated;
     }
     return {};
   }
 
-  Status AllocateOrFail(uint64_t offset_bytes, uint64_t wanted_bytes, uint64_t needed_bytes) {
+  // How much: what was wanted or, near the end of the space, what is needed.
+  Result<uint64_t> AllocateOrFail(uint64_t offset_bytes, uint64_t wanted_bytes,
+                                  uint64_t needed_bytes) {
     for (const uint64_t length : {wanted_bytes, needed_bytes}) {
       if (fallocate(fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset_bytes),
                     static_cast<off_t>(length)) == 0) {
-        return {};
+        return length;
       }
-      if (errno == EOPNOTSUPP) return {};  // then a lack of space is known at the next sync
+      if (errno == EOPNOTSUPP) return length;  // then a lack of space is known at the next sync
       if (errno != ENOSPC) break;
     }
     return ErrorFromErrno(errno, "space of a data file");
