@@ -7,8 +7,9 @@ from posix_case import MIB, DirectoryStream, PosixCase
 
 # What the documentation promises for any work; the largest directory must not change it.
 MEMORY_LIMIT_BYTES = 512 * MIB
-# Creating the last entries may cost so many times the first: a sign of decay, not a measurement.
-SLOWEST_TO_FASTEST = 3
+# Creating the last tenth may cost so many times the first: a cost that grows with the directory would
+# be far beyond, while neighbours on a busy machine, and the store's own compactions, stay below.
+SLOWEST_TO_FASTEST = 10
 
 
 class LargeDirectoryTest(PosixCase):
