@@ -33,7 +33,9 @@ LAYERS = {
     "kv/rocks": ["kv/rocks", "kv", "base"],
     "fs": ["fs", "fs/ops", "fs/data", "kv/kv.h", "kv/run_transaction.h", "base"],
     "fuse": ["fuse", "fs", "base"],
-    "sim": ["sim", "kv", "fs/types.h", "fs/op_context.h", "base"],
+    "block": ["block", "base"],
+    "volume": ["volume", "block", "base"],
+    "sim": ["sim", "kv", "block", "fs/types.h", "fs/op_context.h", "base"],
     "cli": None,
 }
 LAYERS["fs/ops"] = LAYERS["fs/data"] = LAYERS["fs"]
@@ -46,6 +48,7 @@ THIRD_PARTY = {
     "spdlog/": ["base"],
     "fmt/": None,
     "xxhash.h": ["fs", "fs/data"],
+    "liburing.h": ["block"],
     "nlohmann/": ["cli"],
     "CLI/": ["cli"],
     "prometheus/": ["cli"],
