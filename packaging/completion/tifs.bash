@@ -10,7 +10,7 @@ _tifs_mounts() {
 # Completes the last of a comma-separated list of mount options.
 _tifs_mount_options() {
   local all="ro rw remount subdir= relatime noatime strictatime umask= allow_other noallow_other suid nosuid
-    dev nodev exec noexec sync async memory= threads= log= log_level= metrics= defaults nofail noauto _netdev"
+    dev nodev exec noexec sync async memory= threads= pm_qos nopm_qos log= log_level= metrics= defaults nofail noauto _netdev"
   local done="" word=$1
   if [[ $word == *,* ]]; then
     done=${word%,*},

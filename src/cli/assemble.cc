@@ -371,6 +371,7 @@ fuse::ServerOptions ServerOptionsOf(const MountOptions& options, const Uri& uri,
   result.noatime = options.atime == MountOptions::Atime::kNoatime;
   result.umask = options.umask;
   if (options.threads != 0) result.threads = options.threads;
+  result.limit_cpu_latency = options.pm_qos;
   return result;
 }
 

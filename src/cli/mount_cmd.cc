@@ -202,7 +202,7 @@ int Mount(const MountArguments& arguments, MountCodes codes) {
 constexpr char kMountFooter[] =
     "Options (-o, separated by commas): ro, rw, remount, subdir=/P, relatime, noatime,\n"
     "strictatime, umask=OCTAL, allow_other, noallow_other, suid, dev, noexec, sync,\n"
-    "memory=SIZE, threads=N, log=FILE, log_level=LEVEL, metrics=ADDR:PORT.\n"
+    "memory=SIZE, threads=N, pm_qos, nopm_qos, log=FILE, log_level=LEVEL, metrics=ADDR:PORT.\n"
     "See 'man tifs-mount'.";
 
 }  // namespace

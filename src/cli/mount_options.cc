@@ -152,6 +152,8 @@ constexpr OptionRule kRules[] = {
     {"noexec", Takes::kNothing, Set<&MountOptions::exec, false>},
     {"sync", Takes::kNothing, Set<&MountOptions::sync, true>},
     {"async", Takes::kNothing, Set<&MountOptions::sync, false>},
+    {"pm_qos", Takes::kNothing, Set<&MountOptions::pm_qos, true>},
+    {"nopm_qos", Takes::kNothing, Set<&MountOptions::pm_qos, false>},
     {"memory", Takes::kValue, SetMemory},
     {"threads", Takes::kValue, SetThreads},
     {"log", Takes::kValue, SetLogFile},

@@ -29,6 +29,7 @@ struct MountOptions {
   bool sync = false;
   uint64_t memory_bytes = uint64_t{512} << 20;
   unsigned threads = 0;  // 0: as many as suit the machine
+  bool pm_qos = true;    // keep idle CPUs awake while requests come thick and fast
   std::string log_file;  // empty: syslog, or stderr in the foreground
   LogLevel log_level = LogLevel::kInfo;
   std::string metrics_address;  // ADDR:PORT; empty: none

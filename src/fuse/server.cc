@@ -164,6 +164,9 @@ Status Server::OpenSession() {
 Status Server::Serve() {
   CHECK(threads_.empty());
   const InterruptHandler handler;
+  if (connection_->options.limit_cpu_latency) {
+    latency_limit_.emplace(CpuLatencyLimit::kDevice, SystemClock());
+  }
   TRY(StartWorkers());
   mutex_.Lock();
   while (running_ > 0 && !stop_requested_ && !failure_) changed_.Wait(mutex_);
@@ -174,6 +177,7 @@ Status Server::Serve() {
     InterruptWorkers(idle ? kUnmountGrace : std::chrono::seconds(0));
   }
   for (std::thread& thread : threads_) thread.join();
+  latency_limit_.reset();
   Close();
   MutexLock lock(mutex_);
   if (failure_) return *std::exchange(failure_, std::nullopt);
@@ -205,6 +209,7 @@ void Server::RunWorker(size_t index) {
     }
     if (outcome.value() == ChannelWorker::Outcome::kEnded) break;
     if (outcome.value() == ChannelWorker::Outcome::kReceived) {
+      if (latency_limit_) latency_limit_->NoteRequest();
       if (worker.facts().may_block) gate_.AboutToBlock();
       worker.Handle();
     }

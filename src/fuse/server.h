@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/sync.h"
 #include "fs/file_system.h"
+#include "fuse/cpu_latency_limit.h"
 #include "fuse/server_options.h"
 #include "fuse/worker_gate.h"
 
@@ -65,6 +66,7 @@ class Server {
   fuse_session* session_ = nullptr;
   std::vector<std::unique_ptr<ChannelWorker>> workers_;
   WorkerGate gate_;
+  std::optional<CpuLatencyLimit> latency_limit_;  // while it serves, if it is to be
 
   Mutex mutex_;
   CondVar changed_;

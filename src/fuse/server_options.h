@@ -29,6 +29,8 @@ struct ServerOptions {
   // Of them, how many wait for the next request at a time; the others are parked until all who
   // waited are busy. See docs/fuse.md.
   uint32_t waiting_threads = 2;
+  // Idle CPUs are kept awake while requests come thick and fast (see cpu_latency_limit.h).
+  bool limit_cpu_latency = false;
   // Each thread reads the device through a descriptor of its own.
   bool clone_descriptors = true;
   // Of one request: multiples of 4 KiB, up to 1 MiB. What is read ahead comes in several READs,
