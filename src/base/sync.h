@@ -17,6 +17,10 @@
 #define REQUIRES(...) TIFS_TSA(requires_capability(__VA_ARGS__))
 #define ACQUIRE(...) TIFS_TSA(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) TIFS_TSA(release_capability(__VA_ARGS__))
+#define ACQUIRE_SHARED(...) TIFS_TSA(acquire_shared_capability(__VA_ARGS__))
+#define RELEASE_SHARED(...) TIFS_TSA(release_shared_capability(__VA_ARGS__))
+#define RELEASE_GENERIC(...) TIFS_TSA(release_generic_capability(__VA_ARGS__))
+#define REQUIRES_SHARED(...) TIFS_TSA(requires_shared_capability(__VA_ARGS__))
 #define EXCLUDES(...) TIFS_TSA(locks_excluded(__VA_ARGS__))
 #define NO_THREAD_SAFETY_ANALYSIS TIFS_TSA(no_thread_safety_analysis)
 
@@ -41,6 +45,42 @@ class SCOPED_CAPABILITY MutexLock {
 
  private:
   Mutex& mutex_;
+};
+
+// One writer or many readers.
+class CAPABILITY("shared mutex") SharedMutex {
+ public:
+  void Lock() ACQUIRE() { mutex_.lock(); }
+  void Unlock() RELEASE() { mutex_.unlock(); }
+  void LockShared() ACQUIRE_SHARED() { mutex_.lock_shared(); }
+  void UnlockShared() RELEASE_SHARED() { mutex_.unlock_shared(); }
+
+ private:
+  std::shared_mutex mutex_;
+};
+
+class SCOPED_CAPABILITY ExclusiveLock {
+ public:
+  explicit ExclusiveLock(SharedMutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.Lock(); }
+  ~ExclusiveLock() RELEASE() { mutex_.Unlock(); }
+  ExclusiveLock(const ExclusiveLock&) = delete;
+  ExclusiveLock& operator=(const ExclusiveLock&) = delete;
+
+ private:
+  SharedMutex& mutex_;
+};
+
+class SCOPED_CAPABILITY SharedLock {
+ public:
+  explicit SharedLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_(mutex) {
+    mutex_.LockShared();
+  }
+  ~SharedLock() RELEASE_GENERIC() { mutex_.UnlockShared(); }
+  SharedLock(const SharedLock&) = delete;
+  SharedLock& operator=(const SharedLock&) = delete;
+
+ private:
+  SharedMutex& mutex_;
 };
 
 class CondVar {
