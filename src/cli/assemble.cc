@@ -64,9 +64,19 @@ class EmbeddedStore : public ClaimedStore {
   kv::Store& store() override { return *kv_; }
   Result<std::unique_ptr<fs::BlockStore>> OpenBlocks(bool read_only) override {
     auto device = fs::OpenFileExtentDevice(BlocksFileOf(uri_.path), read_only);
+    if (!device && device.error().code() == ErrorCode::kNotFound) {
+      return Explain(Error(ErrorCode::kCorrupt, "data file", "the file 'blocks' is missing"));
+    }
     if (!device) return Explain(device.error());
     return std::unique_ptr<fs::BlockStore>(
         std::make_unique<fs::ExtentBlocks>(*std::move(device), SystemClock()));
+  }
+  Result<uint64_t> DataFileBytes() override {
+    std::error_code error;
+    const uint64_t bytes = std::filesystem::file_size(BlocksFileOf(uri_.path), error);
+    if (!error) return bytes;
+    return Explain(
+        Error(ErrorCode::kCorrupt, "data file", "the file 'blocks': " + error.message()));
   }
   void Close() override { kv_.reset(); }
   Status Destroy() override {
@@ -293,6 +303,11 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
   }
   return std::unique_ptr<ClaimedStore>(
       std::make_unique<EmbeddedStore>(uri, std::move(owner), before == StoreState::kAbsent));
+}
+
+Result<fs::CheckReport> CheckStore(ClaimedStore& store, fs::CheckOptions options) {
+  if (TRY(fs::UsesExtents(store.store()))) options.data_file_bytes = TRY(store.DataFileBytes());
+  return fs::Check(store.store(), SystemClock(), options);
 }
 
 namespace {

@@ -16,6 +16,7 @@
 #include "cli/uri.h"
 #include "fs/data/block_store.h"
 #include "fs/file_system.h"
+#include "fs/fs_check.h"
 #include "kv/kv.h"
 
 // The only composition root: the one place that knows which scheme of a URI is which store, and
@@ -39,6 +40,8 @@ class ClaimedStore {
   virtual kv::Store& store() = 0;
   // Where the bytes of file blocks lie that are not in the store itself.
   virtual Result<std::unique_ptr<fs::BlockStore>> OpenBlocks(bool read_only) = 0;
+  // How long the file is in which these bytes lie. Errors are explained; kCorrupt: it is missing.
+  virtual Result<uint64_t> DataFileBytes() = 0;
   // Closes it: everything written is durable. Idempotent.
   virtual void Close() = 0;
   // Closes it and deletes all that it holds. The claim stays.
@@ -66,6 +69,8 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
                                                  std::chrono::nanoseconds patience);
 // Reads `text` and checks that its scheme is known. Errors are explained.
 Result<Uri> ParseStoreUri(std::string_view text);
+// Checks the file system in an open store (fs::Check). Errors are those of fs::Check, or explained.
+Result<fs::CheckReport> CheckStore(ClaimedStore& store, fs::CheckOptions options);
 // Who has the store, if anybody. Errors are explained.
 Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri);
 // The directory that holds the store, empty if it is elsewhere.

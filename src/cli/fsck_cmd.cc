@@ -34,12 +34,12 @@ struct FsckArguments {
   bool json = false;
 };
 
-Result<Json> CheckStore(ClaimedStore& store, const Uri& uri, bool repair) {
+Result<Json> CheckClaimed(ClaimedStore& store, const Uri& uri, bool repair) {
   ProgressBar progress("checking:", "keys");
   fs::CheckOptions options;
   options.repair = repair;
   options.progress = [&progress](uint64_t keys) { progress.Update(keys); };
-  Result<fs::CheckReport> report = fs::Check(store.store(), SystemClock(), options);
+  Result<fs::CheckReport> report = CheckStore(store, options);
   if (report) return CheckReportToJson(*report);
   if (report.error().code() == ErrorCode::kNotFound) {
     return Explained(ErrorCode::kNotFound, Escaped(uri.path), "the store is not formatted",
@@ -64,10 +64,10 @@ Result<Json> CheckUnmounted(const FsckArguments& arguments, const Uri& uri) {
   const auto mode =
       ask || arguments.repair ? ClaimedStore::Mode::kWrite : ClaimedStore::Mode::kRead;
   TRY(store->Open(mode, kMemoryBytes));
-  Json report = TRY(CheckStore(*store, uri, arguments.repair));
+  Json report = TRY(CheckClaimed(*store, uri, arguments.repair));
   if (ask && report["finding_count"].get<uint64_t>() > 0) {
     (void)PrintText(CheckReportToText(report));
-    if (AskYesNo("Repair what can be repaired?")) report = TRY(CheckStore(*store, uri, true));
+    if (AskYesNo("Repair what can be repaired?")) report = TRY(CheckClaimed(*store, uri, true));
   }
   return report;
 }

@@ -55,8 +55,7 @@ Result<Json> MountRequests::Check(const ControlProgress& progress) {
   TRY(mount_.file_system().Sync());
   fs::CheckOptions options;
   options.progress = [&progress](uint64_t keys_seen) { (void)progress(keys_seen); };
-  const fs::CheckReport report =
-      TRY(fs::Check(mount_.claimed_store().store(), SystemClock(), options));
+  const fs::CheckReport report = TRY(CheckStore(mount_.claimed_store(), options));
   return CheckReportToJson(report);
 }
 

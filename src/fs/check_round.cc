@@ -2,45 +2,53 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
 
 #include "base/coding.h"
+#include "fs/check_paths.h"
 #include "fs/inode_allocator.h"
+#include "fs/lost_and_found.h"
 
 namespace tifs::fs {
 namespace {
 
-std::string Number(uint64_t value) { return std::to_string(value); }
+// Numbers up to here are handed out; those of a store that is sound are smaller.
+constexpr uint64_t kMaxNextInode = UINT64_MAX / 2;
+// How far the next inode number is moved beyond those in use, should some have been lost.
+constexpr uint64_t kInodeGap = 1 << 20;
 
-std::string InodeText(uint64_t number) { return "inode " + Number(number); }
+std::string Number(uint64_t value) { return std::to_string(value); }
 
 uint64_t InlineCharge(uint64_t bytes) { return (bytes + 511) / 512 * 512; }
 
 }  // namespace
 
-void CheckRound::Report(Kind kind, std::string what, Mend mend) {
+std::string InodeText(InodeNumber inode) { return "inode " + Number(inode.value); }
+
+void CheckRound::Report(Kind kind, std::string what, Place place, Mend mend) {
   ++problem_count_;
-  if (problems_.size() < kMaxProblems) {
-    problems_.push_back({kind, std::move(what), std::move(mend)});
-  }
+  if (problems_.size() == kMaxKept) return;
+  problems_.push_back({kind, std::move(what), std::move(mend), std::move(place)});
 }
 
-// A key that should not be there: it is deleted.
-void CheckRound::ReportKey(Kind kind, const char* what, std::string_view key) {
-  Report(
-      kind, std::string(what) + " at key \"" + EscapeForLog(key) + "\"",
-      [key = std::string(key)](RecordStore& records) { return records.transaction().Delete(key); });
+void CheckRound::ReportKey(const char* what, std::string_view key, Place place) {
+  Report(Kind::kMalformed, std::string(what) + " at key \"" + EscapeForLog(key) + "\"",
+         std::move(place), [key = std::string(key)](RecordStore& records) {
+           return records.transaction().Delete(key);
+         });
 }
 
-Status CheckRound::ScanScope(Schema::Scope scope, const kv::ScanVisitor& visitor) {
+Status CheckRound::ScanScope(Schema::Scope scope, const Visitor& visitor) {
   const KeySpan span = schema_.AllOf(scope);
-  return txn_.Scan(span.range(), 0, kv::Direction::kForward,
-                   [&](std::string_view key, std::string_view value) {
-                     if (++keys_seen_ % 10'000 == 0 && options_.progress) {
-                       options_.progress(keys_seen_);
-                     }
-                     return visitor(key, value);
-                   });
+  Status visited;
+  TRY(txn_.Scan(span.range(), 0, kv::Direction::kForward,
+                [&](std::string_view key, std::string_view value) {
+                  if (++keys_seen_ % 10'000 == 0 && options_.progress) {
+                    options_.progress(keys_seen_);
+                  }
+                  visited = visitor(key, value);
+                  return visited.ok();
+                }));
+  return visited;
 }
 
 CheckRound::Inode* CheckRound::Find(InodeNumber inode) {
@@ -50,11 +58,15 @@ CheckRound::Inode* CheckRound::Find(InodeNumber inode) {
 
 Status CheckRound::Run(CheckReport& report) {
   TRY(ScanInodes());
-  if (Find(kRootInode) == nullptr) Report(Kind::kMalformed, "the root directory is missing", {});
+  if (Find(kRootInode) == nullptr) TRY(Lose(kRootInode));
   TRY(ScanDentries());
+  PlaceDirectories();
   TRY(ScanBlocks(report));
+  TRY(CheckSharedSlots());
   TRY(ScanXattrs());
   TRY(ScanLeftovers(report));
+  CheckLost();
+  CheckUntyped();
   for (const Inode& inode : inodes_) CheckInode(inode);
   CheckReachable();
   for (const Inode& inode : inodes_) CheckCounts(inode);
@@ -63,247 +75,320 @@ Status CheckRound::Run(CheckReport& report) {
   TRY(ScanUnknown());
   report.inodes = inodes_.size();
   report.directories = static_cast<uint64_t>(std::ranges::count_if(inodes_, &Inode::IsDirectory));
+  return NameProblems();
+}
+
+// Ends each finding with the path that it is about.
+Status CheckRound::NameProblems() {
+  CheckPaths paths([this](InodeNumber number) {
+    if (const Inode* inode = Find(number); inode != nullptr) return InodeNumber{inode->parent};
+    const auto lost = lost_.find(number.value);
+    return lost == lost_.end() ? InodeNumber{} : lost->second.parent;
+  });
+  for (const Problem& problem : problems_) {
+    paths.Need(problem.place.inode);
+    paths.Need(problem.place.parent);
+  }
+  TRY(paths.Load(txn_, schema_));
+  for (Problem& problem : problems_) {
+    const Place& place = problem.place;
+    const std::string path = place.parent.value != 0 ? paths.PathOf(place.parent, place.name)
+                                                     : paths.PathOf(place.inode);
+    if (!path.empty()) problem.what += ": \"" + EscapeForLog(path) + "\"";
+  }
   return {};
 }
 
-Status CheckRound::ScanInodes() {
-  return ScanScope(Schema::Scope::kInode, [&](std::string_view key, std::string_view value) {
-    const auto parsed = schema_.ParseInode(key);
-    if (!parsed) {
-      ReportKey(Kind::kMalformed, "malformed inode key", key);
-    } else if (parsed->stripe) {
-      AddStripe(*parsed, key, value);
-    } else {
-      AddInode(parsed->inode, key, value);
-    }
-    return true;
-  });
+// --- inodes ---
+
+Result<bool> CheckRound::HasKeys(const KeySpan& span) {
+  bool found = false;
+  TRY(txn_.Scan(span.range(), 1, kv::Direction::kForward, [&](std::string_view, std::string_view) {
+    found = true;
+    return false;
+  }));
+  return found;
 }
 
-void CheckRound::AddInode(InodeNumber number, std::string_view key, std::string_view value) {
-  const auto record = InodeRecord::Decode(number, value);
-  if (!record) {
-    ReportKey(Kind::kMalformed, "corrupt inode", key);
-    return;
+Result<bool> CheckRound::LooksLikeDirectory(InodeNumber inode) {
+  if (TRY(txn_.Get(schema_.Stripe(inode, 0)))) return true;
+  return HasKeys(schema_.Dentries(inode));
+}
+
+Result<uint64_t> CheckRound::EndOfBlocks(InodeNumber inode) {
+  const KeySpan span = schema_.Blocks(inode, {0}, {UINT64_MAX});
+  uint64_t end = 0;
+  TRY(txn_.Scan(span.range(), 1, kv::Direction::kBackward,
+                [&](std::string_view key, std::string_view value) {
+                  const auto parsed = schema_.ParseBlock(key);
+                  if (!parsed || parsed->index.value > kMaxFileBytes / meta_.block_size_bytes) {
+                    return false;
+                  }
+                  const auto block = BlockValue::Decode(value);
+                  const auto length = block ? LengthOf(*block) : Result<uint32_t>(uint32_t{0});
+                  end = parsed->index.value * meta_.block_size_bytes +
+                        (length && *length > 0 ? *length : meta_.block_size_bytes);
+                  end = std::min(end, kMaxFileBytes);
+                  return false;
+                }));
+  return end;
+}
+
+Result<uint32_t> CheckRound::TypeOf(const InodeRecord& record) {
+  if (record.number == kRootInode) return uint32_t{S_IFDIR};
+  const bool holds_data = record.Has(InodeRecord::kHasBlocks) || !record.inline_data.empty();
+  const uint32_t type = record.mode & S_IFMT;
+  // Only a directory has a parent, only others hold data: a type that has both against it is wrong.
+  if (S_ISDIR(record.mode) && !holds_data) return type;
+  if (type != 0 && !S_ISDIR(record.mode) && record.parent.value == 0) return type;
+  const bool like_directory = TRY(LooksLikeDirectory(record.number));
+  if (!holds_data && (like_directory || (type == 0 && record.parent.value != 0))) {
+    return uint32_t{S_IFDIR};
   }
+  if (type != 0 && (!S_ISDIR(record.mode) || like_directory || record.parent.value != 0)) {
+    return type;
+  }
+  return record.Has(InodeRecord::kHasBlocks) ? uint32_t{S_IFREG} : uint32_t{0};
+}
+
+Result<bool> CheckRound::Correct(InodeRecord& record) {
+  bool corrected = false;
+  const auto set = [&corrected]<typename T>(T& field, const T& value) {
+    if (field == value) return;
+    field = value;
+    corrected = true;
+  };
+  set(record.mode, (record.mode & 07777) | TRY(TypeOf(record)));
+  set(record.flags, record.flags & InodeRecord::kKnownFlags);
+  if ((record.mode & S_IFMT) == 0) return true;  // the rest once its type is known
+  if (record.number == kRootInode) {
+    set(record.parent, kRootInode);
+  } else if (!record.IsDirectory()) {
+    set(record.parent, InodeNumber{});
+  }
+  if (record.IsRegular()) {
+    if (!record.Has(InodeRecord::kHasBlocks) || record.inline_data.empty()) return corrected;
+    corrected = true;
+    if (TRY(HasKeys(schema_.Blocks(record.number, {0}, {UINT64_MAX})))) {
+      record.inline_data.clear();
+    } else {
+      record.Set(InodeRecord::kHasBlocks, false);
+    }
+    return corrected;
+  }
+  set(record.flags, record.flags & ~uint32_t{InodeRecord::kHasBlocks});
+  set(record.pending_clears, {});
+  set(record.preallocated, {});
+  if (!record.IsSymlink()) set(record.inline_data, std::string());
+  set(record.size_bytes, uint64_t{record.inline_data.size()});
+  return corrected;
+}
+
+Result<InodeRecord> CheckRound::LoadCorrected(InodeNumber inode) {
+  const std::optional<kv::Value> value = TRY(txn_.Get(schema_.Inode(inode)));
+  if (!value) return Error(ErrorCode::kCorrupt, "inode");
+  Result<InodeRecord> decoded = InodeRecord::Decode(inode, value->view());
+  if (!decoded) {
+    std::optional<InodeRecord> damaged = InodeRecord::DecodeDamaged(inode, value->view());
+    if (!damaged) return std::move(decoded).error();
+    decoded = *std::move(damaged);
+  }
+  InodeRecord record = *std::move(decoded);
+  if (record.size_bytes == InodeRecord::kUnknownSize) {
+    record.size_bytes = TRY(EndOfBlocks(inode));
+  }
+  TRY(Correct(record));
+  return record;
+}
+
+Status CheckRound::ScanInodes() {
+  return ScanScope(Schema::Scope::kInode,
+                   [&](std::string_view key, std::string_view value) -> Status {
+                     const auto parsed = schema_.ParseInode(key);
+                     if (!parsed || parsed->inode.value == 0) {
+                       ReportKey("malformed inode key", key);
+                     } else if (parsed->stripe) {
+                       AddStripe(*parsed, key, value);
+                     } else {
+                       TRY(AddInode(parsed->inode, key, value));
+                     }
+                     return {};
+                   });
+}
+
+Status CheckRound::AddInode(InodeNumber number, std::string_view key, std::string_view value) {
+  Result<InodeRecord> decoded = InodeRecord::Decode(number, value);
+  const bool is_damaged = !decoded;
+  if (is_damaged) {
+    std::optional<InodeRecord> damaged = InodeRecord::DecodeDamaged(number, value);
+    if (!damaged) {
+      Lost* lost = TRY(Lose(number));
+      if (lost != nullptr) lost->is_unreadable = true;
+      if (lost == nullptr) Postpone();
+      return {};
+    }
+    decoded = *std::move(damaged);
+    if (decoded->size_bytes == InodeRecord::kUnknownSize) {
+      decoded->size_bytes = TRY(EndOfBlocks(number));
+    }
+  }
+  InodeRecord& record = *decoded;
+  const bool is_corrected = TRY(Correct(record));
   Inode inode;
   inode.number = number.value;
-  inode.parent = record->parent.value;
-  inode.mode = record->mode;
-  inode.flags = record->flags;
-  inode.nlink = record->nlink;
-  inode.charged = record->charged_bytes;
-  inode.has_clears = !record->pending_clears.empty();
-  if (record->IsRegular()) {
-    inode.expected_charge = InlineCharge(record->inline_data.size());
-    for (const BlockRange& range : record->preallocated) {
+  inode.parent = record.parent.value;
+  inode.mode = record.mode;
+  inode.flags = record.flags;
+  inode.nlink = record.nlink;
+  inode.charged = record.charged_bytes;
+  inode.has_clears = !record.pending_clears.empty();
+  inode.is_untyped = (record.mode & S_IFMT) == 0;
+  if (record.IsRegular()) {
+    inode.expected_charge = InlineCharge(record.inline_data.size());
+    for (const BlockRange& range : record.preallocated) {
       inode.expected_charge += range.size() * meta_.block_size_bytes;
     }
   }
   inodes_.push_back(inode);
+  const bool bad_target = record.IsSymlink() && (record.inline_data.empty() ||
+                                                 record.inline_data.size() > kMaxSymlinkBytes);
+  if (bad_target) {
+    Report(Kind::kMalformed, "symbolic link " + InodeText(number) + " has no target: remove it",
+           {.inode = number}, {});
+  }
+  if (inode.is_untyped) {
+    untyped_.emplace(number.value, std::move(record));
+  } else if (is_damaged || is_corrected) {
+    Report(Kind::kMalformed,
+           is_damaged ? "corrupt " + InodeText(number) + ", in one field only"
+                      : InodeText(number) + " has fields that contradict its type",
+           {.inode = number}, [record = std::move(record)](RecordStore& records) {
+             return records.StoreInode(record);
+           });
+  }
+  (void)key;
+  return {};
+}
+
+void CheckRound::CheckUntyped() {
+  for (auto& [number, record] : untyped_) {
+    Inode* inode = Find({number});
+    if ((inode->mode & S_IFMT) == 0) inode->mode |= S_IFREG;  // nothing says what it was
+    record.mode = inode->mode;
+    if (record.IsRegular()) inode->expected_charge = InlineCharge(record.inline_data.size());
+    Report(Kind::kMalformed, InodeText({number}) + " has no file type", {.inode = {number}},
+           [record](RecordStore& records) { return records.StoreInode(record); });
+  }
 }
 
 void CheckRound::AddStripe(const Schema::InodeKey& parsed, std::string_view key,
                            std::string_view value) {
+  if (lost_.contains(parsed.inode.value)) return;  // counted once the directory is there again
   Inode* inode = inodes_.empty() ? nullptr : &inodes_.back();
   if (inode == nullptr || inode->number != parsed.inode.value || !inode->IsDirectory() ||
       *parsed.stripe >= meta_.directory_stripes) {
-    ReportKey(Kind::kMalformed, "directory stripe without its directory", key);
+    ReportKey("directory stripe without its directory", key, {.inode = parsed.inode});
     return;
   }
   const auto stripe = StripeRecord::Decode(value);
   if (!stripe) {
-    ReportKey(Kind::kMalformed, "corrupt directory stripe", key);
+    ReportKey("corrupt directory stripe", key, {.inode = parsed.inode});
     return;
   }
   inode->entries += stripe->entries;
   inode->subdirectories += stripe->subdirectories;
 }
 
-Status CheckRound::ScanDentries() {
-  return ScanScope(Schema::Scope::kDentry, [&](std::string_view key, std::string_view value) {
-    AddDentry(key, value);
-    return true;
-  });
-}
-
-void CheckRound::AddDentry(std::string_view key, std::string_view value) {
-  const auto parsed = schema_.ParseDentry(key);
-  const auto dentry = DentryRecord::Decode(value);
-  if (!parsed || !dentry || parsed->hash != schema_.NameHash(parsed->name)) {
-    ReportKey(Kind::kMalformed, "malformed entry", key);
-    return;
-  }
-  Inode* parent = Find(parsed->parent);
-  if (parent == nullptr || !parent->IsDirectory() || parent->nlink == 0) {
-    ReportKey(Kind::kMalformed, "entry of no directory", key);
-    return;
-  }
-  Inode* child = Find(dentry->inode);
-  if (child == nullptr || child->nlink == 0 ||
-      (child->IsDirectory() && child->parent != parent->number)) {
-    // Its count in the stripe is mended once the entry is gone.
-    ReportKey(Kind::kMalformed, "entry that leads nowhere", key);
-    return;
-  }
-  if ((child->mode & S_IFMT) != dentry->type_mode) {
-    Report(
-        Kind::kCount, "wrong type of entry \"" + EscapeForLog(parsed->name) + "\"",
-        [key = std::string(key), inode = dentry->inode, mode = child->mode](RecordStore& records) {
-          return records.transaction().Put(key, DentryRecord{inode, mode & S_IFMT}.Encode());
-        });
-  }
-  ++child->links;
-  --parent->entries;
-  if (child->IsDirectory()) --parent->subdirectories;
-}
-
-Status CheckRound::ScanBlocks(CheckReport& report) {
-  std::optional<InodeRecord> record;  // of the file whose blocks are being visited
-  Status failed;
-  TRY(ScanScope(Schema::Scope::kBlock, [&](std::string_view key, std::string_view value) {
-    ++report.blocks;
-    const auto parsed = schema_.ParseBlock(key);
-    Inode* inode = parsed ? Find(parsed->inode) : nullptr;
-    if (inode == nullptr || !S_ISREG(inode->mode) ||
-        (inode->flags & InodeRecord::kHasBlocks) == 0) {
-      ReportKey(Kind::kMalformed, "block of no file", key);
-      return true;
-    }
-    if (!record || record->number != parsed->inode) {
-      auto loaded = records_.LoadInode(parsed->inode, InlineData::kSkip);
-      if (!loaded) {
-        failed = std::move(loaded).error();
-        return false;
-      }
-      record = *std::move(loaded);
-    }
-    AddBlock(*record, *inode, *parsed, key, value);
-    return true;
-  }));
-  return failed;
-}
-
-void CheckRound::AddBlock(const InodeRecord& record, Inode& inode, const Schema::BlockKey& parsed,
-                          std::string_view key, std::string_view value) {
-  const auto block = BlockValue::Decode(value);
-  const auto length = block ? BlockLength(*block) : Result<uint32_t>(0u);
-  if (!block || !length || *length == 0 || *length > meta_.block_size_bytes ||
-      block->epoch > record.clear_epoch) {
-    ReportKey(Kind::kMalformed, "corrupt block", key);
-    return;
-  }
-  if (!record.IsPreallocated(parsed.index)) {
-    inode.expected_charge += record.ChargeOf(parsed.index, *length, meta_.block_size_bytes);
-  }
-  const uint64_t start = parsed.index.value * meta_.block_size_bytes;
-  if (record.nlink > 0 && record.IsLive(parsed.index, block->epoch) &&
-      (parsed.index.value > kMaxFileBytes / meta_.block_size_bytes ||
-       start + *length > record.size_bytes)) {
-    ReportKey(Kind::kMalformed, "block beyond the end of its file", key);
-  }
-}
-
-Status CheckRound::ScanXattrs() {
-  return ScanScope(Schema::Scope::kXattr, [&](std::string_view key, std::string_view value) {
-    const auto parsed = schema_.ParseXattr(key);
-    const Inode* inode = parsed ? Find(parsed->inode) : nullptr;
-    if (inode == nullptr || value.empty() || value.front() != 1) {
-      ReportKey(Kind::kMalformed, "extended attribute of no inode", key);
-    } else if ((inode->flags & InodeRecord::kHasXattrs) == 0) {
-      Report(Kind::kCount, InodeText(inode->number) + " does not say that it has attributes",
-             [number = InodeNumber{inode->number}](RecordStore& records) -> Status {
-               InodeRecord record = TRY(records.LoadInode(number));
-               record.Set(InodeRecord::kHasXattrs);
-               return records.StoreInode(record);
-             });
-    }
-    return true;
-  });
-}
-
-Status CheckRound::ScanLeftovers(CheckReport& report) {
-  return ScanScope(Schema::Scope::kLeftover, [&](std::string_view key, std::string_view value) {
-    const auto parsed = schema_.ParseLeftover(key);
-    const auto record = LeftoverRecord::Decode(value);
-    if (!parsed || !record) {
-      ReportKey(Kind::kMalformed, "malformed leftover", key);
-      return true;
-    }
-    Inode* inode = Find(parsed->inode);
-    if (record->kind == LeftoverKind::kClear) {
-      if (inode != nullptr) inode->is_queued = true;
-      return true;  // one whose clears are done by then is harmless
-    }
-    ++report.orphans;
-    if (inode == nullptr || inode->nlink > 0) {
-      ReportKey(Kind::kMalformed, "orphan that is none", key);
-    } else {
-      inode->is_queued = true;
-    }
-    return true;
-  });
-}
-
 void CheckRound::CheckInode(const Inode& inode) {
   const InodeNumber number{inode.number};
-  if ((inode.nlink == 0 || inode.has_clears) && !inode.is_queued) {
-    const auto kind = inode.nlink == 0 ? LeftoverKind::kOrphan : LeftoverKind::kClear;
-    Report(Kind::kMalformed, InodeText(inode.number) + " waits for work that is not queued",
-           [number, kind](RecordStore& records) -> Status {
+  const bool is_orphan = inode.IsOrphan() && number != kRootInode;
+  if (is_orphan ? !inode.is_queued_orphan : inode.has_clears && !inode.is_queued_clear) {
+    const auto kind = is_orphan ? LeftoverKind::kOrphan : LeftoverKind::kClear;
+    Report(Kind::kMalformed, InodeText(number) + " waits for work that is not queued",
+           {.inode = number}, [number, kind](RecordStore& records) -> Status {
              TRY(records.AddLeftover(number, kind));
              return {};
            });
   }
-  if (inode.nlink > 0 && inode.links == 0 && number != kRootInode) {
-    Report(Kind::kUnreachable, InodeText(inode.number) + " has no name",
-           [number](RecordStore& records) {
-             return LinkToLostAndFound(records, SystemClock(), number);
+  CheckAttributes(inode);
+  if (is_orphan || inode.links > 0 || number == kRootInode) return;
+  Report(Kind::kUnreachable, InodeText(number) + " has no name", {.inode = number},
+         [number, &clock = clock_](RecordStore& records) {
+           return LinkToLostAndFound(records, clock, number);
+         });
+}
+
+// Flags that speak of attributes, against the attributes that were seen.
+void CheckRound::CheckAttributes(const Inode& inode) {
+  const InodeNumber number{inode.number};
+  if (const uint32_t missing = inode.attributes & ~inode.flags; missing != 0) {
+    Report(Kind::kCount, InodeText(number) + " does not say that it has attributes",
+           {.inode = number}, [number, missing](RecordStore& records) -> Status {
+             InodeRecord record = TRY(records.LoadInode(number));
+             record.flags |= missing;
+             return records.StoreInode(record);
+           });
+  }
+  constexpr uint32_t kSpecific =
+      InodeRecord::kHasAccessAcl | InodeRecord::kHasDefaultAcl | InodeRecord::kHasCapability;
+  const uint32_t stale = inode.flags & kSpecific & ~inode.attributes;
+  if (stale == 0) return;
+  const bool loses_acl = (stale & InodeRecord::kHasAccessAcl) != 0 && !S_ISLNK(inode.mode);
+  Report(Kind::kCount,
+         InodeText(number) + " speaks of attributes that are not there" +
+             (loses_acl ? " (its group loses all rights: what the ACL gave it is not known)" : ""),
+         {.inode = number}, [number, stale, loses_acl](RecordStore& records) -> Status {
+           InodeRecord record = TRY(records.LoadInode(number));
+           record.flags &= ~stale;
+           // With an ACL these bits are its mask: wider than what the group has.
+           if (loses_acl) record.mode &= ~uint32_t{S_IRWXG};
+           return records.StoreInode(record);
+         });
+}
+
+// --- what is counted ---
+
+// A directory in a cycle is named, and yet nobody gets to it: one of each cycle is taken out.
+void CheckRound::CheckReachable() {
+  std::vector<Inode*> way;
+  for (Inode& inode : inodes_) {
+    if (!inode.IsDirectory() || inode.links == 0) continue;
+    way.clear();
+    Inode* current = &inode;
+    // Ends at the root, at what is walked, or where another problem takes over.
+    while (current != nullptr && current->number != kRootInode.value && current->links > 0 &&
+           !current->is_walked) {
+      current->is_walked = true;
+      way.push_back(current);
+      current = Find({current->parent});
+    }
+    if (current == nullptr || std::ranges::find(way, current) == way.end()) continue;
+    const InodeNumber number{current->number};
+    Report(Kind::kUnreachable, InodeText(number) + " is its own ancestor", {.inode = number},
+           [number, &clock = clock_](RecordStore& records) {
+             return LinkToLostAndFound(records, clock, number);
            });
   }
 }
 
-void CheckRound::CheckReachable() {
-  // Directories whose way up has been seen to end at the root.
-  std::unordered_set<uint64_t> reachable{kRootInode.value};
-  for (const Inode& inode : inodes_) {
-    if (!inode.IsDirectory() || inode.nlink == 0 || inode.links == 0) continue;
-    std::unordered_set<uint64_t> way;
-    const Inode* current = &inode;
-    while (current != nullptr && current->links > 0 && !reachable.contains(current->number) &&
-           way.insert(current->number).second) {
-      current = Find(InodeNumber{current->parent});
-    }
-    const bool in_cycle =
-        current != nullptr && way.contains(current->number) && current->number == inode.number;
-    if (in_cycle) {
-      Report(Kind::kUnreachable, InodeText(inode.number) + " is its own ancestor",
-             [number = InodeNumber{inode.number}](RecordStore& records) {
-               return LinkToLostAndFound(records, SystemClock(), number);
-             });
-    }
-    if (current != nullptr && reachable.contains(current->number)) {
-      reachable.insert(way.begin(), way.end());
-    }
-  }
-}
-
 void CheckRound::CheckCounts(const Inode& inode) {
-  if (inode.nlink == 0) return;
   const InodeNumber number{inode.number};
+  if (inode.IsOrphan() && number != kRootInode) return;
   const uint32_t nlink = inode.IsDirectory() ? 2 : inode.links;
-  if (inode.nlink != nlink && (inode.links > 0 || number == kRootInode)) {
+  // What has no name gets its count with one in lost+found.
+  const bool is_named = inode.links > 0 || number == kRootInode;
+  if (inode.nlink != nlink && is_named) {
     Report(Kind::kCount,
-           InodeText(inode.number) + " has link count " + Number(inode.nlink) + ", not " +
-               Number(nlink),
-           [number, nlink](RecordStore& records) -> Status {
+           InodeText(number) + " has link count " + Number(inode.nlink) + ", not " + Number(nlink),
+           {.inode = number}, [number, nlink](RecordStore& records) -> Status {
              InodeRecord record = TRY(records.LoadInode(number));
              record.nlink = nlink;
              return records.StoreInode(record);
            });
   }
   if (inode.IsDirectory() && (inode.entries != 0 || inode.subdirectories != 0)) {
-    Report(Kind::kCount, "directory " + InodeText(inode.number) + " counts its entries wrongly",
+    Report(Kind::kCount, "directory " + InodeText(number) + " counts its entries wrongly",
+           {.inode = number},
            [number, entries = inode.entries,
             subdirectories = inode.subdirectories](RecordStore& records) -> Status {
              StripeRecord stripe = TRY(records.LoadStripe(number, 0));
@@ -314,8 +399,9 @@ void CheckRound::CheckCounts(const Inode& inode) {
   }
   if (inode.charged != inode.expected_charge) {
     Report(Kind::kCount,
-           InodeText(inode.number) + " is charged " + Number(inode.charged) + " bytes, not " +
+           InodeText(number) + " is charged " + Number(inode.charged) + " bytes, not " +
                Number(inode.expected_charge),
+           {.inode = number},
            [number, charge = inode.expected_charge](RecordStore& records) -> Status {
              InodeRecord record = TRY(records.LoadInode(number));
              record.charged_bytes = charge;
@@ -335,54 +421,30 @@ Status CheckRound::CheckUsage(CheckReport& report) {
   const bool bounded = stored.ok() && !stored->exact && stored->bytes >= right.bytes &&
                        stored->inodes >= right.inodes;
   if (!exactly && !bounded) {
-    Report(Kind::kCount, "wrong usage count", [right, key = schema_.Usage()](RecordStore& records) {
-      return records.transaction().Put(key, right.Encode());
-    });
-  }
-  return {};
-}
-
-Status CheckRound::CheckNextInode() {
-  const std::optional<kv::Value> value = TRY(txn_.Get(schema_.NextInode()));
-  const uint64_t needed = inodes_.empty() ? kRootInode.value + 1 : inodes_.back().number + 1;
-  const Result<uint64_t> next =
-      value ? DecodeNextInode(value->view()) : Result<uint64_t>(uint64_t{0});
-  if (!next || *next < needed) {
-    Report(Kind::kMalformed, "the next inode number is in use",
-           [needed, key = schema_.NextInode()](RecordStore& records) {
-             return records.transaction().Put(key, EncodeNextInode(needed + (1 << 20)));
+    Report(Kind::kCount, "wrong usage count", {},
+           [right, key = schema_.Usage()](RecordStore& records) {
+             return records.transaction().Put(key, right.Encode());
            });
   }
   return {};
 }
 
-Status CheckRound::ScanUnknown() {
-  static constexpr std::array kScopes = {Schema::Scope::kGlobal, Schema::Scope::kInode,
-                                         Schema::Scope::kBlock,  Schema::Scope::kDentry,
-                                         Schema::Scope::kXattr,  Schema::Scope::kLeftover,
-                                         Schema::Scope::kUsage};
-  const auto is_known = [&](std::string_view key) {
-    return std::ranges::any_of(kScopes, [&](Schema::Scope scope) {
-      const KeySpan span = schema_.AllOf(scope);
-      return span.begin.view() <= key && key < span.end.view();
-    });
-  };
-  // The scopes lie in order: only the gaps between and after them are read.
-  std::string from(schema_.Everything().begin.view());
-  const std::string end(schema_.Everything().end.view());
-  for (bool more = true; more;) {
-    more = false;
-    TRY(txn_.Scan({from, end}, 0, kv::Direction::kForward,
-                  [&](std::string_view key, std::string_view) {
-                    if (is_known(key)) {
-                      const auto scope = static_cast<Schema::Scope>(key[schema_.prefix().size()]);
-                      from = schema_.AllOf(scope).end.view();
-                      more = true;
-                      return false;
-                    }
-                    ReportKey(Kind::kMalformed, "unknown key", key);
-                    return true;
-                  }));
+Status CheckRound::CheckNextInode() {
+  // Larger ones are never handed out.
+  const auto beyond =
+      std::ranges::upper_bound(inodes_, kMaxNextInode - kInodeGap, {}, &Inode::number);
+  const uint64_t highest = beyond == inodes_.begin() ? kRootInode.value : (beyond - 1)->number;
+  const std::optional<kv::Value> value = TRY(txn_.Get(schema_.NextInode()));
+  const Result<uint64_t> next =
+      value ? DecodeNextInode(value->view()) : Result<uint64_t>(uint64_t{0});
+  const char* wrong = nullptr;
+  if (!next || *next <= highest) wrong = "the next inode number is in use";
+  if (next && *next > kMaxNextInode) wrong = "the next inode number is beyond all that can be";
+  if (wrong != nullptr) {
+    Report(Kind::kMalformed, wrong, {},
+           [next = highest + kInodeGap, key = schema_.NextInode()](RecordStore& records) {
+             return records.transaction().Put(key, EncodeNextInode(next));
+           });
   }
   return {};
 }

@@ -1,78 +1,14 @@
 #include "fs/fs_check.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <string>
 
-#include "fs/file_system.h"
-#include "fs/record_store.h"
-#include "fs/schema.h"
-#include "kv/mem_kv.h"
+#include "fs/fs_check_test_fixture.h"
+#include "fs/inode_allocator.h"
 
 namespace tifs::fs {
 namespace {
 
-using testing::AllOf;
-using testing::Contains;
-using testing::Field;
-using testing::HasSubstr;
-
-// A small tree: /dir/file (2 blocks), /hard and /dir/file are one file, /small in line, /attr.
-class FsCheckTest : public testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(Format(store_, clock_, {.block_size_bytes = 4096}).ok());
-    auto fs = FileSystem::Open(store_, clock_, {.background_thread = false});
-    ASSERT_TRUE(fs.ok());
-    dir_ = (*fs)->Mkdir(context_, kRootInode, "dir", 0755)->attributes.inode;
-    const auto file = (*fs)->Create(context_, dir_, "file", 0644, {});
-    file_ = file->entry.attributes.inode;
-    ASSERT_TRUE((*fs)->Write(context_, file_, {}, 0, std::string(8192, 'f'), {}).ok());
-    ASSERT_TRUE((*fs)->Link(context_, file_, kRootInode, "hard").ok());
-    small_ = (*fs)->Create(context_, kRootInode, "small", 0644, {})->entry.attributes.inode;
-    ASSERT_TRUE((*fs)->Write(context_, small_, {}, 0, "in line", {}).ok());
-    ASSERT_TRUE((*fs)->SetXattr(context_, small_, "user.x", "y", XattrFlag::kAny).ok());
-    (*fs).reset();
-    const auto meta = store_.GetLatest(Schema().Meta());
-    schema_.emplace("", MetaRecord::Decode((*meta)->view())->hash_seed);
-  }
-
-  template <typename Change>
-  void Damage(Change change) {
-    auto txn = store_.Begin();
-    RecordStore records(**txn, *schema_, 1, nullptr);
-    change(records);
-    ASSERT_TRUE((*txn)->Commit().ok());
-  }
-
-  CheckReport Run(bool repair) {
-    auto report = Check(store_, clock_, {.repair = repair, .progress = {}});
-    EXPECT_TRUE(report.ok());
-    return *std::move(report);
-  }
-
-  // Finds it, changes nothing; then mends it, so that nothing is found any more.
-  void ExpectFoundAndMended(const std::string& what) {
-    const auto finding = [&](bool repaired) {
-      return Contains(AllOf(Field(&CheckFinding::what, HasSubstr(what)),
-                            Field(&CheckFinding::repaired, repaired)));
-    };
-    EXPECT_THAT(Run(false).findings, finding(false));
-    EXPECT_THAT(Run(false).findings, finding(false));
-    const CheckReport mended = Run(true);
-    EXPECT_THAT(mended.findings, finding(true));
-    EXPECT_EQ(mended.unrepaired, 0u);
-    const CheckReport clean = Run(false);
-    EXPECT_EQ(clean.finding_count, 0u) << clean.findings.front().what;
-  }
-
-  kv::MemKv store_;
-  ManualClock clock_;
-  const OpContext context_;
-  InodeNumber dir_, file_, small_;
-  std::optional<Schema> schema_;
-};
+using FsCheckTest = FsCheckFixture;
 
 TEST_F(FsCheckTest, FindsNothingInASoundFileSystem) {
   const CheckReport report = Run(false);
@@ -80,37 +16,129 @@ TEST_F(FsCheckTest, FindsNothingInASoundFileSystem) {
   EXPECT_EQ(report.inodes, 4u);
   EXPECT_EQ(report.directories, 2u);
   EXPECT_EQ(report.blocks, 2u);
+  EXPECT_EQ(report.used_bytes, 2 * kBlock + 512);
 }
 
-TEST_F(FsCheckTest, MendsAnEntryOfAMissingInode) {
-  Damage([&](RecordStore& r) { ASSERT_TRUE(r.DeleteInode(small_).ok()); });
-  ExpectFoundAndMended("entry that leads nowhere");
+TEST_F(FsCheckTest, FindsNothingWhileWorkIsLeftToTheBackground) {
+  const auto fs = Mount();
+  const InodeNumber large = Create(*fs, kRootInode, "large", std::string(300 * kBlock, 'l'));
+  AttributeChanges cut;
+  cut.size_bytes = 1;
+  ASSERT_TRUE(fs->SetAttributes(context_, large, cut).ok());
+  const InodeNumber unlinked = Create(*fs, kRootInode, "unlinked", std::string(30 * kBlock, 'u'));
+  const auto opened = fs->Open(context_, unlinked, {});
+  ASSERT_TRUE(fs->Unlink(context_, kRootInode, "unlinked").ok());
+  EXPECT_EQ(Run(false).orphans, 1u);
+  ExpectClean();
+  EXPECT_FALSE(InodeOf(large).pending_clears.empty());
+  ASSERT_TRUE(fs->Release(unlinked, opened->handle).ok());
+  while (*fs->RunBackgroundStep()) ExpectClean();
 }
 
-TEST_F(FsCheckTest, MendsACorruptInode) {
+TEST_F(FsCheckTest, RefusesFeaturesThatItDoesNotKnow) {
+  const std::string meta = ValueOf(Schema().Meta());
+  const auto refuses = [&](auto change) {
+    MetaRecord changed = *MetaRecord::Decode(meta);
+    change(changed);
+    Put(Schema().Meta(), changed.Encode());
+    const auto before = Dump();
+    const auto report = Check(store_, clock_, {.repair = true});
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.error().code(), ErrorCode::kNotSupported);
+    EXPECT_EQ(Dump(), before);
+  };
+  // What a later release keeps under keys that this one does not know is not damage.
+  Put("\x03what", "");
+  refuses([](MetaRecord& m) { m.compatible = 1; });
+  refuses([](MetaRecord& m) { m.read_only_compatible = 1; });
+  refuses([](MetaRecord& m) { m.incompatible = uint64_t{1} << 63; });
+  refuses([](MetaRecord& m) { m.format_version = 2; });
+}
+
+TEST_F(FsCheckTest, RefusesWhatIsNotFormatted) {
+  kv::MemKv empty;
+  EXPECT_EQ(Check(empty, clock_, {}).error().code(), ErrorCode::kNotFound);
+}
+
+TEST_F(FsCheckTest, NamesWhatItFindsByItsPath) {
+  {
+    const auto fs = Mount();
+    const InodeNumber hostile =
+        fs->Mkdir(context_, dir_, "a\n\"\x1b[2J\xff", 0755)->attributes.inode;
+    Create(*fs, hostile, "deep", "");
+  }
   Damage([&](RecordStore& r) {
-    ASSERT_TRUE(r.transaction().Put(schema_->Inode(file_), "\x07junk").ok());
+    const auto hostile = r.LoadDentry(dir_, "a\n\"\x1b[2J\xff");
+    const auto deep = r.LoadDentry((*hostile)->inode, "deep");
+    ASSERT_TRUE(r.DeleteInode((*deep)->inode).ok());
   });
-  ExpectFoundAndMended("corrupt inode");
+  DamageInode(dir_, [](InodeRecord& r) { r.nlink = 3; });
+  DamageInode(file_, [](InodeRecord& r) { r.nlink = 3; });
+  const std::vector<CheckFinding> findings = Run(false).findings;
+  EXPECT_THAT(findings, Finding("is missing: \"/dir/a\\x0a\\\"\\x1b[2J\\xff/deep\"", false));
+  EXPECT_THAT(findings, Finding("has link count 3, not 2: \"/dir\"", false));
+  // One of its names is enough.
+  EXPECT_THAT(findings, testing::AnyOf(Finding("link count 3, not 2: \"/dir/file\"", false),
+                                       Finding("link count 3, not 2: \"/hard\"", false)));
 }
 
-TEST_F(FsCheckTest, LinksANamelessInodeToLostAndFound) {
-  Damage([&](RecordStore& r) { ASSERT_TRUE(r.DeleteDentry(kRootInode, "small").ok()); });
-  ExpectFoundAndMended("has no name");
-  auto fs = FileSystem::Open(store_, clock_, {.background_thread = false});
-  const auto lost = (*fs)->Lookup(context_, kRootInode, "lost+found");
-  ASSERT_TRUE(lost.ok());
-  EXPECT_TRUE(
-      (*fs)->Lookup(context_, lost->attributes.inode, "#" + std::to_string(small_.value)).ok());
+TEST_F(FsCheckTest, MendsMoreThanOneReadingCanHold) {
+  constexpr uint64_t kStrays = 12'000;
+  Damage([&](RecordStore& r) {
+    for (uint64_t i = 0; i < kStrays; ++i) {
+      ASSERT_TRUE(r.transaction().Put("\xf0" + std::to_string(i), "").ok());
+    }
+  });
+  const CheckReport report = Run(true);
+  EXPECT_EQ(report.finding_count, kStrays);
+  EXPECT_EQ(report.findings.size(), CheckReport::kMaxFindings);
+  EXPECT_EQ(report.unrepaired, 0u);
+  ExpectClean();
 }
+
+TEST_F(FsCheckTest, SaysWhatItCannotMend) {
+  InodeNumber link;
+  {
+    const auto fs = Mount();
+    link = fs->Symlink(context_, kRootInode, "link", "target")->attributes.inode;
+  }
+  DamageInode(link, [](InodeRecord& r) {
+    r.inline_data.clear();
+    r.size_bytes = 0;
+  });
+  DamageInode(file_, [](InodeRecord& r) { r.nlink = 7; });
+  const CheckReport report = Run(true);
+  EXPECT_EQ(report.finding_count, 2u);
+  EXPECT_EQ(report.unrepaired, 1u);
+  EXPECT_THAT(report.findings, Finding("has link count 7", true));
+  EXPECT_THAT(report.findings, Finding("has no target: remove it: \"/link\"", false));
+  EXPECT_EQ(Run(false).finding_count, 1u);
+}
+
+// --- counts ---
 
 TEST_F(FsCheckTest, MendsAWrongLinkCount) {
-  Damage([&](RecordStore& r) {
-    auto record = r.LoadInode(file_);
-    record->nlink = 7;
-    ASSERT_TRUE(r.StoreInode(*record).ok());
-  });
+  DamageInode(file_, [](InodeRecord& r) { r.nlink = 7; });
   ExpectFoundAndMended("has link count 7, not 2");
+  EXPECT_EQ(InodeOf(file_).nlink, 2u);
+}
+
+TEST_F(FsCheckTest, MendsAWrongLinkCountOfADirectory) {
+  DamageInode(dir_, [](InodeRecord& r) { r.nlink = 3; });
+  ExpectFoundAndMended("has link count 3, not 2");
+  DamageInode(kRootInode, [](InodeRecord& r) { r.nlink = 0; });
+  ExpectFoundAndMended("has link count 0, not 2");
+}
+
+TEST_F(FsCheckTest, KeepsAFileThatHasANameAndNoLinks) {
+  DamageInode(small_, [](InodeRecord& r) { r.nlink = 0; });
+  Damage([&](RecordStore& r) { ASSERT_TRUE(r.AddLeftover(small_, LeftoverKind::kOrphan).ok()); });
+  ExpectFoundAndMended("has link count 0, not 1");
+  EXPECT_EQ(ReadPath("/small"), "in line");
+  const auto fs = Mount();
+  while (*fs->RunBackgroundStep()) {
+  }
+  EXPECT_TRUE(Find(*fs, "/small"));
 }
 
 TEST_F(FsCheckTest, MendsAWrongEntryCount) {
@@ -120,72 +148,123 @@ TEST_F(FsCheckTest, MendsAWrongEntryCount) {
     ASSERT_TRUE(r.StoreStripe(dir_, 0, *stripe).ok());
   });
   ExpectFoundAndMended("counts its entries wrongly");
+  Damage([&](RecordStore& r) {
+    auto stripe = r.LoadStripe(kRootInode, 0);
+    stripe->subdirectories = 0;
+    ASSERT_TRUE(r.StoreStripe(kRootInode, 0, *stripe).ok());
+  });
+  ExpectFoundAndMended("counts its entries wrongly");
 }
 
-TEST_F(FsCheckTest, MendsAWrongChargeAndUsage) {
-  Damage([&](RecordStore& r) {
-    auto record = r.LoadInode(file_);
-    record->charged_bytes = 1;
-    ASSERT_TRUE(r.StoreInode(*record).ok());
-  });
+TEST_F(FsCheckTest, MendsAWrongCharge) {
+  DamageInode(file_, [](InodeRecord& r) { r.charged_bytes = 1; });
   ExpectFoundAndMended("is charged 1 bytes, not 8192");
+  DamageInode(small_, [](InodeRecord& r) { r.charged_bytes = 1; });
+  ExpectFoundAndMended("is charged 1 bytes, not 512");
 }
 
-TEST_F(FsCheckTest, MendsAStrayBlock) {
-  Damage([&](RecordStore& r) {
-    ASSERT_TRUE(r.transaction().Put(schema_->Block({999}, {0}), "\x01stray").ok());
-  });
-  ExpectFoundAndMended("block of no file");
+TEST_F(FsCheckTest, MendsAWrongUsageCount) {
+  for (const UsageRecord& wrong : {UsageRecord{1, 4, true}, UsageRecord{2 * kBlock + 512, 3, true},
+                                   UsageRecord{1 << 30, 4, true}, UsageRecord{1, 100, false},
+                                   UsageRecord{1 << 30, 3, false}}) {
+    Put(schema_->Usage(), wrong.Encode());
+    ExpectFoundAndMended("wrong usage count");
+  }
+  Put(schema_->Usage(), "x");
+  ExpectFoundAndMended("wrong usage count");
+  Delete(schema_->Usage());
+  ExpectFoundAndMended("wrong usage count");
+  Put(schema_->Usage(), UsageRecord{1 << 30, 100, false}.Encode());
+  EXPECT_EQ(Run(false).finding_count, 0u) << "an upper bound is right";
 }
 
-TEST_F(FsCheckTest, MendsABlockBeyondTheEnd) {
-  Damage([&](RecordStore& r) {
-    auto record = r.LoadInode(file_);
-    record->size_bytes = 4096;
-    ASSERT_TRUE(r.StoreInode(*record).ok());
-  });
-  ExpectFoundAndMended("block beyond the end");
+TEST_F(FsCheckTest, MendsANextInodeNumberThatIsWrong) {
+  for (uint64_t next : {uint64_t{2}, small_.value}) {
+    Put(schema_->NextInode(), EncodeNextInode(next));
+    ExpectFoundAndMended("the next inode number is in use");
+  }
+  Put(schema_->NextInode(), "\x01");
+  ExpectFoundAndMended("the next inode number is in use");
+  Delete(schema_->NextInode());
+  ExpectFoundAndMended("the next inode number is in use");
+  Put(schema_->NextInode(), EncodeNextInode(UINT64_MAX));
+  ExpectFoundAndMended("the next inode number is beyond all that can be");
+  const auto fs = Mount();
+  EXPECT_GT(Create(*fs, kRootInode, "new", "").value, small_.value);
 }
 
-TEST_F(FsCheckTest, MendsAnOrphanThatIsNotQueued) {
+// --- leftovers and other keys ---
+
+TEST_F(FsCheckTest, QueuesAnOrphanThatIsNotQueued) {
+  DamageInode(small_, [](InodeRecord& r) { r.nlink = 0; });
   Damage([&](RecordStore& r) {
-    auto record = r.LoadInode(small_);
-    record->nlink = 0;
-    ASSERT_TRUE(r.StoreInode(*record).ok());
     ASSERT_TRUE(r.DeleteDentry(kRootInode, "small").ok());
+    // A leftover of another kind is none for an orphan.
+    ASSERT_TRUE(r.AddLeftover(small_, LeftoverKind::kClear).ok());
   });
   ExpectFoundAndMended("waits for work that is not queued");
-}
-
-TEST_F(FsCheckTest, MendsACycleOfDirectories) {
-  InodeNumber inner;
   {
-    auto fs = FileSystem::Open(store_, clock_, {.background_thread = false});
-    inner = (*fs)->Mkdir(context_, dir_, "inner", 0755)->attributes.inode;
+    const auto fs = Mount();
+    while (*fs->RunBackgroundStep()) {
+    }
   }
-  Damage([&](RecordStore& r) {
-    ASSERT_TRUE(r.DeleteDentry(kRootInode, "dir").ok());
-    ASSERT_TRUE(r.StoreDentry(inner, "dir", {dir_, S_IFDIR}).ok());
-    auto record = r.LoadInode(dir_);
-    record->parent = inner;
-    ASSERT_TRUE(r.StoreInode(*record).ok());
-  });
-  ExpectFoundAndMended("is its own ancestor");
+  EXPECT_EQ(ValueOf(schema_->Inode(small_)), "nothing");
+  ExpectClean();
 }
 
-TEST_F(FsCheckTest, MendsAnInodeNumberThatWouldBeUsedTwice) {
-  Damage([&](RecordStore& r) { ASSERT_TRUE(r.transaction().Delete(schema_->NextInode()).ok()); });
-  ExpectFoundAndMended("next inode number");
+TEST_F(FsCheckTest, QueuesClearsThatAreNotQueued) {
+  DamageInode(file_, [](InodeRecord& r) {
+    r.clear_epoch = 1;
+    r.pending_clears = {{{{1}, {2}}, 1}};
+  });
+  ExpectFoundAndMended("waits for work that is not queued");
+  {
+    const auto fs = Mount();
+    while (*fs->RunBackgroundStep()) {
+    }
+  }
+  EXPECT_TRUE(InodeOf(file_).pending_clears.empty());
+  EXPECT_EQ(ValueOf(schema_->Block(file_, {1})), "nothing");
+  ExpectClean();
 }
 
-TEST_F(FsCheckTest, MendsUnknownKeysAndStrayXattrs) {
+TEST_F(FsCheckTest, DeletesLeftoversThatAreNone) {
   Damage([&](RecordStore& r) {
-    ASSERT_TRUE(r.transaction().Put("\x03what", "").ok());
-    ASSERT_TRUE(r.transaction().Put("\xf0last", "").ok());
-    ASSERT_TRUE(r.StoreXattr({777}, "user.stray", "v").ok());
+    ASSERT_TRUE(r.AddLeftover(small_, LeftoverKind::kOrphan).ok());
+    ASSERT_TRUE(r.AddLeftover({777}, LeftoverKind::kOrphan).ok());
+    ASSERT_TRUE(r.AddLeftover({778}, LeftoverKind::kClear).ok());  // harmless
   });
-  EXPECT_EQ(Run(false).finding_count, 3u);
+  EXPECT_EQ(Run(false).finding_count, 2u);
+  ExpectFoundAndMended("orphan that is none");
+  Put(schema_->Leftover(7, file_), "\x01\x09");
+  ExpectFoundAndMended("malformed leftover");
+  Put(std::string(schema_->Leftover(7, file_).view()) + "x", "\x01\x01");
+  ExpectFoundAndMended("malformed leftover");
+}
+
+TEST_F(FsCheckTest, DeletesKeysThatNoReleaseOfTheseFeaturesHas) {
+  Put(std::string("\0other", 6), "");
+  Put("\x03what", "");
+  Put("\x06what", "");
+  Put("\x07what", "");
+  Put(std::string("\x09\0\0\0\0\0\0\0\1", 9), UsageRecord{}.Encode());
+  Put("\x0awhat", "");
+  Put("\xf0last", "");
+  EXPECT_EQ(Run(false).finding_count, 7u);
   ExpectFoundAndMended("unknown key");
+}
+
+TEST_F(FsCheckTest, MendsTheKeyOfMoves) {
+  Put(schema_->Tree(), "junk");
+  ExpectFoundAndMended("corrupt value of the tree's key");
+}
+
+TEST_F(FsCheckTest, DeletesMalformedInodeKeys) {
+  const std::string inode = ValueOf(schema_->Inode(small_));
+  Put(schema_->Inode({0}), inode);
+  ExpectFoundAndMended("malformed inode key");
+  Put(std::string(schema_->Inode(small_).view()) + "x", inode);
+  ExpectFoundAndMended("malformed inode key");
 }
 
 }  // namespace

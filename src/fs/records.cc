@@ -33,7 +33,101 @@ std::string Begin(size_t expected_bytes) {
   return value;
 }
 
+// Takes an inode's value apart and judges nothing. False if it does not have the parts that it
+// says: then what follows the fixed ones is missing.
+bool Split(std::string_view value, uint8_t& version, InodeRecord& record,
+           std::string_view& inline_data) {
+  Decoder decoder(value);
+  version = decoder.Fixed<uint8_t>();
+  for (uint32_t* field :
+       {&record.mode, &record.uid, &record.gid, &record.nlink, &record.rdev, &record.flags}) {
+    *field = decoder.Fixed<uint32_t>();
+  }
+  for (uint64_t* field : {&record.size_bytes, &record.charged_bytes, &record.change}) {
+    *field = decoder.Fixed<uint64_t>();
+  }
+  for (Timespec* time : {&record.atime, &record.mtime, &record.ctime, &record.btime}) {
+    *time = DecodeTime(decoder);
+  }
+  record.parent.value = decoder.Fixed<uint64_t>();
+  record.clear_epoch = decoder.Fixed<uint32_t>();
+  const size_t clears = decoder.Fixed<uint8_t>();
+  if (clears > InodeRecord::kMaxPendingClears) return false;
+  for (size_t i = 0; i < clears; ++i) {
+    const BlockIndex begin{decoder.Fixed<uint64_t>()};
+    const BlockIndex end{decoder.Fixed<uint64_t>()};
+    record.pending_clears.push_back({{begin, end}, decoder.Fixed<uint32_t>()});
+  }
+  const size_t ranges = decoder.Fixed<uint8_t>();
+  if (ranges > InodeRecord::kMaxPreallocations) return false;
+  for (size_t i = 0; i < ranges; ++i) {
+    const BlockIndex begin{decoder.Fixed<uint64_t>()};
+    record.preallocated.push_back({begin, BlockIndex{decoder.Fixed<uint64_t>()}});
+  }
+  inline_data = decoder.Rest();
+  return decoder.ok();
+}
+
+bool IsRange(const BlockRange& range) { return !range.empty() && range.end <= kEndOfBlocks; }
+
+// Ascending and apart.
+bool AreRanges(const std::vector<BlockRange>& ranges) {
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    if (!IsRange(ranges[i]) || (i > 0 && !(ranges[i - 1].end < ranges[i].begin))) return false;
+  }
+  return true;
+}
+
+// The three below make possible what is not; whether there was anything.
+
+bool MendTimes(InodeRecord& record) {
+  bool mended = false;
+  for (Timespec* time : {&record.atime, &record.mtime, &record.ctime, &record.btime}) {
+    if (IsTime(*time)) continue;
+    time->nanoseconds = 0;
+    mended = true;
+  }
+  return mended;
+}
+
+bool MendClears(InodeRecord& record) {
+  const size_t before = record.pending_clears.size();
+  std::erase_if(record.pending_clears,
+                [](const PendingClear& clear) { return !IsRange(clear.range); });
+  bool mended = record.pending_clears.size() != before;
+  for (const PendingClear& clear : record.pending_clears) {
+    // What is a hole to readers stays one, and what is written from now on is none.
+    if (clear.epoch <= record.clear_epoch) continue;
+    record.clear_epoch = clear.epoch;
+    mended = true;
+  }
+  return mended;
+}
+
+bool MendPreallocations(InodeRecord& record) {
+  if (AreRanges(record.preallocated)) return false;
+  std::vector<BlockRange> ranges;
+  ranges.swap(record.preallocated);
+  std::ranges::sort(ranges, {}, &BlockRange::begin);
+  for (const BlockRange& range : ranges) {
+    if (!IsRange(range)) continue;  // it reserved nothing that could be told
+    std::vector<BlockRange>& kept = record.preallocated;
+    if (kept.empty() || kept.back().end < range.begin) {
+      kept.push_back(range);
+    } else {
+      kept.back().end = std::max(kept.back().end, range.end);
+    }
+  }
+  return true;
+}
+
 }  // namespace
+
+bool InodeRecord::IsMode(uint32_t mode) {
+  if ((mode & ~uint32_t{S_IFMT | 07777}) != 0) return false;
+  return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
+         S_ISFIFO(mode) || S_ISSOCK(mode);
+}
 
 bool InodeRecord::IsLive(BlockIndex index, uint32_t epoch) const {
   for (const PendingClear& clear : pending_clears) {
@@ -80,44 +174,64 @@ std::string InodeRecord::Encode() const {
 
 Result<InodeRecord> InodeRecord::Decode(InodeNumber number, std::string_view value,
                                         bool with_inline) {
-  Decoder decoder(value);
-  if (decoder.Fixed<uint8_t>() != kValueVersion) return Corrupt("inode version");
+  uint8_t version = 0;
   InodeRecord record;
   record.number = number;
-  for (uint32_t* field :
-       {&record.mode, &record.uid, &record.gid, &record.nlink, &record.rdev, &record.flags}) {
-    *field = decoder.Fixed<uint32_t>();
-  }
-  for (uint64_t* field : {&record.size_bytes, &record.charged_bytes, &record.change}) {
-    *field = decoder.Fixed<uint64_t>();
-  }
-  for (Timespec* time : {&record.atime, &record.mtime, &record.ctime, &record.btime}) {
-    *time = DecodeTime(decoder);
+  std::string_view inline_data;
+  const bool whole = Split(value, version, record, inline_data);
+  if (version != kValueVersion) return Corrupt("inode version");
+  if (!whole) return Corrupt("inode length or counts");
+  if (!IsMode(record.mode)) return Corrupt("inode mode");
+  for (const Timespec* time : {&record.atime, &record.mtime, &record.ctime, &record.btime}) {
     if (!IsTime(*time)) return Corrupt("inode time");
   }
-  record.parent.value = decoder.Fixed<uint64_t>();
-  record.clear_epoch = decoder.Fixed<uint32_t>();
-  const size_t clears = decoder.Fixed<uint8_t>();
-  if (clears > kMaxPendingClears) return Corrupt("inode clears");
-  for (size_t i = 0; i < clears; ++i) {
-    const BlockIndex begin{decoder.Fixed<uint64_t>()};
-    const BlockIndex end{decoder.Fixed<uint64_t>()};
-    record.pending_clears.push_back({{begin, end}, decoder.Fixed<uint32_t>()});
+  if (!std::ranges::all_of(record.pending_clears, [&](const PendingClear& clear) {
+        return IsRange(clear.range) && clear.epoch <= record.clear_epoch;
+      })) {
+    return Corrupt("inode clears");
   }
-  const size_t ranges = decoder.Fixed<uint8_t>();
-  if (ranges > kMaxPreallocations) return Corrupt("inode preallocations");
-  for (size_t i = 0; i < ranges; ++i) {
-    const BlockIndex begin{decoder.Fixed<uint64_t>()};
-    const BlockRange range{begin, BlockIndex{decoder.Fixed<uint64_t>()}};
-    const bool apart = record.preallocated.empty() || record.preallocated.back().end < begin;
-    if (range.empty() || !apart || range.end > kEndOfBlocks) return Corrupt("inode preallocations");
-    record.preallocated.push_back(range);
-  }
-  if (!decoder.ok()) return Corrupt("inode length");
+  if (!AreRanges(record.preallocated)) return Corrupt("inode preallocations");
   if (record.size_bytes > kMaxFileBytes) return Corrupt("inode size");
-  const std::string_view rest = decoder.Rest();
-  if (rest.size() > record.size_bytes) return Corrupt("inode in-line data");
-  if (with_inline) record.inline_data = rest;
+  if (inline_data.size() > record.size_bytes) return Corrupt("inode in-line data");
+  if (with_inline) record.inline_data = inline_data;
+  return record;
+}
+
+std::optional<InodeRecord> InodeRecord::DecodeDamaged(InodeNumber number, std::string_view value) {
+  constexpr size_t kHeadBytes = 109;  // up to the counts
+  if (value.size() < kHeadBytes) return std::nullopt;
+  uint8_t version = 0;
+  InodeRecord record;
+  record.number = number;
+  std::string_view inline_data;
+  const bool whole = Split(value, version, record, inline_data);
+  int faults = (version != kValueVersion) + !IsMode(record.mode) +
+               ((record.flags & ~kKnownFlags) != 0) + MendTimes(record);
+  record.mode &= S_IFMT | 07777;
+  if (!IsMode(record.mode)) record.mode &= 07777;
+  if (!whole) {
+    ++faults;
+    record.pending_clears.clear();
+    record.preallocated.clear();
+    // A file with data in line has neither: both counts are 0.
+    inline_data = value.substr(std::min(value.size(), kHeadBytes + 2));
+    if (record.Has(kHasBlocks)) inline_data = {};
+  } else {
+    faults += MendClears(record) + MendPreallocations(record);
+  }
+  if (record.size_bytes > kMaxFileBytes) {
+    ++faults;
+    record.size_bytes = record.Has(kHasBlocks) ? kUnknownSize : inline_data.size();
+  } else if (inline_data.size() > record.size_bytes) {
+    ++faults;
+    if (record.Has(kHasBlocks)) {
+      inline_data = {};
+    } else {
+      record.size_bytes = inline_data.size();
+    }
+  }
+  record.inline_data = inline_data;
+  if (faults > 1) return std::nullopt;
   return record;
 }
 

@@ -43,6 +43,7 @@ struct InodeRecord {
     kHasCapability = 1 << 3,  // security.capability is one of them
     kHasBlocks = 1 << 4,      // data is in blocks, not in line
   };
+  static constexpr uint32_t kKnownFlags = 0x1f;
 
   InodeNumber number;  // from the key
   uint32_t mode = 0;
@@ -75,10 +76,20 @@ struct InodeRecord {
   // What a present block of `length_bytes` costs; 0 bytes: an absent one.
   uint64_t ChargeOf(BlockIndex index, uint64_t length_bytes, uint32_t block_size_bytes) const;
 
+  // Whether st_mode's bits are one of the seven file types, permissions, and nothing else.
+  static bool IsMode(uint32_t mode);
+
   std::string Encode() const;
   // `with_inline`: false leaves inline_data empty (such a record must not be stored).
   static Result<InodeRecord> Decode(InodeNumber number, std::string_view value,
                                     bool with_inline = true);
+
+  // DecodeDamaged's answer where the size is lost and only the blocks can tell it.
+  static constexpr uint64_t kUnknownSize = UINT64_MAX;
+  // For fsck: the record that a value which Decode refuses must have been, with what is impossible
+  // in it made possible. The type bits are 0 where they are lost. Nothing if more than one of its
+  // fields is impossible: then nothing says that the others are this inode's.
+  static std::optional<InodeRecord> DecodeDamaged(InodeNumber number, std::string_view value);
 };
 
 // A directory's share of entries and times; see docs/consistency.md for why there are several.
