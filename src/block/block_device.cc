@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <bit>
-#include <optional>
 
 #include "base/check.h"
 
@@ -61,14 +60,24 @@ Status BlockDevice::Check(const IoRequest& request) const {
   return {};
 }
 
+bool BlockDevice::Prepare(IoRequest& request) const {
+  request.status = Check(request);
+  const bool is_flush = request.kind == IoKind::kFlush;
+  const bool is_empty = is_flush ? read_only_ || !geometry_.has_flush : request.size_bytes == 0;
+  request.done = !request.status || is_empty;
+  return !request.done;
+}
+
 Status BlockDevice::Read(uint64_t offset_bytes, std::span<char> out) {
   TRY(Check(IoRequest::Read(offset_bytes, out)));
+  if (out.empty()) return {};
   return DoRead(offset_bytes, out);
 }
 
 Status BlockDevice::Write(uint64_t offset_bytes, std::span<const char> data,
                           Durability durability) {
   TRY(Check(IoRequest::Write(offset_bytes, data)));
+  if (data.empty()) return {};
   return DoWrite(offset_bytes, data, durability);
 }
 
@@ -79,20 +88,15 @@ Status BlockDevice::Flush() {
 
 Status BlockDevice::Discard(uint64_t offset_bytes, uint64_t size_bytes) {
   TRY(Check(IoRequest::Discard(offset_bytes, size_bytes)));
+  if (size_bytes == 0) return {};
   return DoDiscard(offset_bytes, size_bytes);
 }
 
 Status BlockDevice::Run(std::span<IoRequest> requests) {
-  for (IoRequest& request : requests) {
-    request.status = Check(request);
-    request.done = !request.status;
-    if (request.kind == IoKind::kFlush && (read_only_ || !geometry_.has_flush)) {
-      request.done = true;
-    }
-  }
+  for (IoRequest& request : requests) (void)Prepare(request);
   DoRun(requests);
   for (IoRequest& request : requests) {
-    DCHECK(request.done);
+    CHECK(request.done);
     if (!request.status) return request.status.error().Clone();
   }
   return {};

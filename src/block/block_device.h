@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/result.h"
@@ -30,9 +31,9 @@
 //   a write is. What a discarded range reads as is unspecified, also from one read to the next,
 //   unless `discard_reads_zeros`.
 //
-// Errors carry offset and length in their detail: kInvalid (shape, or beyond the end), kReadOnly,
-// kNotSupported (discard), kNoSpace (a sparse file whose file system is full), kIo and whatever
-// errno the system had.
+// Errors name the device, offset and length in their detail: kInvalid (shape, or beyond the end),
+// kReadOnly, kNotSupported (discard), kNoSpace (a sparse file whose file system is full),
+// kNoMemory, and kIo for all else, with the system's words.
 namespace tifs::block {
 
 // What never changes while a device is open. The size may: see BlockDevice::RefreshSize.
@@ -129,6 +130,8 @@ class BlockDevice {
   // The device as its user wrote it, for messages: "/dev/nvme1n1", "file:/x.img", "mem:1GiB".
   const std::string& identity() const { return identity_; }
   bool read_only() const { return read_only_; }
+  // How transfers are made, for people: "io_uring", "pread", "memory".
+  virtual std::string_view backend() const { return "memory"; }
 
   // A queue for the calling thread. `depth` is in [1, 4096]. kNoMemory, or what the system said.
   virtual Result<std::unique_ptr<IoQueue>> OpenQueue(uint32_t depth) = 0;
@@ -154,15 +157,16 @@ class BlockDevice {
   // Memory for this device's transfers. kNoMemory.
   virtual Result<DmaBuffer> AllocateBuffer(size_t size_bytes);
 
-  // Whether `request` has the right shape and lies within the device; what every call and queue
-  // asks first.
-  Status Check(const IoRequest& request) const;
+  // What every call and queue does first: false if `request` is done before it began, since it has
+  // not the right shape or is not within the device (then its status says so), or since there is
+  // nothing to do.
+  bool Prepare(IoRequest& request) const;
 
  protected:
   BlockDevice(const Geometry& geometry, uint64_t size_bytes, std::string identity, bool read_only);
 
-  // What kinds implement: the calls above without their checks. A request may be larger than the
-  // largest transfer. DoRun leaves alone what is already `done`.
+  // What kinds implement: the calls above without their checks, never for zero bytes. A request may
+  // be larger than the largest transfer. DoRun leaves alone what is already `done`.
   virtual Status DoRead(uint64_t offset_bytes, std::span<char> out) = 0;
   virtual Status DoWrite(uint64_t offset_bytes, std::span<const char> data,
                          Durability durability) = 0;
@@ -174,6 +178,8 @@ class BlockDevice {
   virtual Result<uint64_t> DoRefreshSize() { return size_bytes(); }
 
  private:
+  Status Check(const IoRequest& request) const;
+
   const Geometry geometry_;
   std::atomic<uint64_t> size_bytes_;
   const std::string identity_;
@@ -187,6 +193,7 @@ class ForwardingDevice : public BlockDevice {
   explicit ForwardingDevice(BlockDevice& base);
   Result<std::unique_ptr<IoQueue>> OpenQueue(uint32_t depth) override;
   Result<DmaBuffer> AllocateBuffer(size_t size_bytes) override;
+  std::string_view backend() const override { return base_.backend(); }
 
  protected:
   Status DoRead(uint64_t offset_bytes, std::span<char> out) override;

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "block/sync_queue.h"
 
@@ -26,10 +27,10 @@ Geometry GeometryOf(uint32_t block_bytes) {
           .discard_reads_zeros = true};
 }
 
-Error NoSize(uint64_t size_bytes, uint32_t block_bytes) {
-  return Error(
-      ErrorCode::kInvalid, "memory device",
-      fmt::format("{} bytes are not a whole number of blocks of {}", size_bytes, block_bytes));
+Error NoSize(std::string_view identity, uint64_t size_bytes, uint32_t block_bytes) {
+  return Error(ErrorCode::kInvalid, "device",
+               fmt::format("{}: {} bytes are not a whole number of blocks of {}", identity,
+                           size_bytes, block_bytes));
 }
 
 }  // namespace
@@ -37,17 +38,18 @@ Error NoSize(uint64_t size_bytes, uint32_t block_bytes) {
 Result<std::unique_ptr<MemDevice>> MemDevice::Open(const MemDeviceOptions& options) {
   const uint32_t block_bytes = options.block_bytes;
   if (!std::has_single_bit(block_bytes) || block_bytes < 512) {
-    return Error(ErrorCode::kInvalid, "memory device",
-                 fmt::format("a block of {} bytes", block_bytes));
+    return Error(ErrorCode::kInvalid, "device",
+                 fmt::format("{}: a block of {} bytes", options.identity, block_bytes));
   }
   if (options.size_bytes == 0 || options.size_bytes % block_bytes != 0) {
-    return NoSize(options.size_bytes, block_bytes);
+    return NoSize(options.identity, options.size_bytes, block_bytes);
   }
   const uint64_t capacity_bytes = std::max(options.size_bytes, options.capacity_bytes);
   void* bytes = mmap(nullptr, capacity_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (bytes == MAP_FAILED) {
-    return Error(ErrorCode::kNoMemory, "memory device", fmt::format("{} bytes", capacity_bytes));
+    return Error(ErrorCode::kNoMemory, "device",
+                 fmt::format("{}: no memory for {} bytes", options.identity, capacity_bytes));
   }
   return std::unique_ptr<MemDevice>(
       new MemDevice(options, GeometryOf(block_bytes), static_cast<char*>(bytes), capacity_bytes));
@@ -55,7 +57,7 @@ Result<std::unique_ptr<MemDevice>> MemDevice::Open(const MemDeviceOptions& optio
 
 MemDevice::MemDevice(const MemDeviceOptions& options, const Geometry& geometry, char* bytes,
                      uint64_t capacity_bytes)
-    : BlockDevice(geometry, options.size_bytes, options.identity, /*read_only=*/false),
+    : BlockDevice(geometry, options.size_bytes, options.identity, options.read_only),
       bytes_(bytes),
       capacity_bytes_(capacity_bytes),
       medium_bytes_(options.size_bytes) {}
@@ -69,10 +71,13 @@ Result<std::unique_ptr<IoQueue>> MemDevice::OpenQueue(uint32_t depth) {
 
 Status MemDevice::Resize(uint64_t size_bytes) {
   const uint32_t block_bytes = geometry().block_bytes;
-  if (size_bytes == 0 || size_bytes % block_bytes != 0) return NoSize(size_bytes, block_bytes);
+  if (size_bytes == 0 || size_bytes % block_bytes != 0) {
+    return NoSize(identity(), size_bytes, block_bytes);
+  }
   if (size_bytes > capacity_bytes_) {
-    return Error(ErrorCode::kInvalid, "memory device",
-                 fmt::format("{} bytes, capacity {}", size_bytes, capacity_bytes_));
+    return Error(ErrorCode::kInvalid, "device",
+                 fmt::format("{}: {} bytes are more than its capacity of {}", identity(),
+                             size_bytes, capacity_bytes_));
   }
   const uint64_t before = medium_bytes_.exchange(size_bytes);
   if (size_bytes < before) return Clear(size_bytes, before - size_bytes);
@@ -80,13 +85,13 @@ Status MemDevice::Resize(uint64_t size_bytes) {
 }
 
 Status MemDevice::DoRead(uint64_t offset_bytes, std::span<char> out) {
-  if (!out.empty()) std::memcpy(out.data(), bytes_ + offset_bytes, out.size());
+  std::memcpy(out.data(), bytes_ + offset_bytes, out.size());
   return {};
 }
 
 Status MemDevice::DoWrite(uint64_t offset_bytes, std::span<const char> data,
                           Durability /*durability*/) {
-  if (!data.empty()) std::memcpy(bytes_ + offset_bytes, data.data(), data.size());
+  std::memcpy(bytes_ + offset_bytes, data.data(), data.size());
   return {};
 }
 
@@ -99,13 +104,13 @@ Status MemDevice::Clear(uint64_t offset_bytes, uint64_t size_bytes) {
   const uint64_t first_page = (offset_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   const uint64_t end_page = end / kPageBytes * kPageBytes;
   if (first_page >= end_page) {
-    if (size_bytes > 0) std::memset(bytes_ + offset_bytes, 0, size_bytes);
+    std::memset(bytes_ + offset_bytes, 0, size_bytes);
     return {};
   }
   std::memset(bytes_ + offset_bytes, 0, first_page - offset_bytes);
   std::memset(bytes_ + end_page, 0, end - end_page);
   if (madvise(bytes_ + first_page, end_page - first_page, MADV_DONTNEED) != 0) {
-    return ErrorFromErrno(errno, "memory device");
+    return ErrorFromErrno(errno, "device", identity());
   }
   return {};
 }

@@ -17,6 +17,7 @@ struct MemDeviceOptions {
   uint64_t capacity_bytes = 0;
   uint32_t block_bytes = 512;
   std::string identity = "mem:";
+  bool read_only = false;
 };
 
 // A disk in memory, which reads as zeros where nobody wrote and takes no memory there. It loses
