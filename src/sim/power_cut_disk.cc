@@ -34,9 +34,20 @@ std::string Garbage(uint64_t size, Random& random) {
 
 }  // namespace
 
-PowerCutDisk::PowerCutDisk() : root_(std::make_shared<Node>()) { root_->is_directory = true; }
+PowerCutDisk::PowerCutDisk()
+    : own_power_(std::make_unique<PowerSupply>()),
+      power_(*own_power_),
+      root_(std::make_shared<Node>()) {
+  root_->is_directory = true;
+  power_.Attach(*this);
+}
 
-PowerCutDisk::~PowerCutDisk() = default;
+PowerCutDisk::PowerCutDisk(PowerSupply& power) : power_(power), root_(std::make_shared<Node>()) {
+  root_->is_directory = true;
+  power_.Attach(*this);
+}
+
+PowerCutDisk::~PowerCutDisk() { power_.Detach(*this); }
 
 // --- files ---
 
@@ -293,35 +304,25 @@ void PowerCutDisk::Unlock(const std::string& path) {
 // --- power ---
 
 Status PowerCutDisk::CheckAlive() const {
-  if (off_) return PowerIsOff();
+  if (power_.IsOff()) return PowerIsOff();
   return {};
 }
 
 Status PowerCutDisk::CheckAlive(const File& file) const {
-  if (off_ || file.generation_ != generation_) return PowerIsOff();
+  if (power_.IsOff() || file.generation_ != generation_) return PowerIsOff();
   return {};
 }
 
 Status PowerCutDisk::Changing() {
-  if (calls_++ >= cut_at_) off_ = true;
-  return CheckAlive();
+  if (!power_.CountCall()) return PowerIsOff();
+  return {};
 }
 
-void PowerCutDisk::CutAfter(uint64_t calls) {
-  MutexLock lock(mutex_);
-  if (calls == 0) off_ = true;
-  cut_at_ = calls_ + calls - 1;
-}
+void PowerCutDisk::CutAfter(uint64_t calls) { power_.CutAfter(calls); }
 
-bool PowerCutDisk::IsOff() const {
-  MutexLock lock(mutex_);
-  return off_;
-}
+bool PowerCutDisk::IsOff() const { return power_.IsOff(); }
 
-uint64_t PowerCutDisk::calls() const {
-  MutexLock lock(mutex_);
-  return calls_;
-}
+uint64_t PowerCutDisk::calls() const { return power_.calls(); }
 
 void PowerCutDisk::LieAboutSync(std::function<bool(SyncKind, std::string_view)> lie) {
   MutexLock lock(mutex_);
@@ -413,14 +414,14 @@ std::shared_ptr<PowerCutDisk::Node> PowerCutDisk::Rebuild(
   return directory;
 }
 
-void PowerCutDisk::PowerOn(Random& random) {
+void PowerCutDisk::PowerOn(Random& random) { power_.TurnOn(random); }
+
+void PowerCutDisk::Survive(Random& random) {
   MutexLock lock(mutex_);
   SurviveDirectories(random);
   std::map<const Node*, std::shared_ptr<Node>> rebuilt;
   root_ = Rebuild(*root_, rebuilt, random);
   locks_.clear();
-  cut_at_ = UINT64_MAX;
-  off_ = false;
   ++generation_;
 }
 

@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/sync.h"
+#include "sim/power_supply.h"
 
 namespace tifs::sim {
 
@@ -31,7 +32,7 @@ enum class SyncKind : uint8_t { kFile, kDirectory };
 // each change of a directory, on its own, happened or did not. A rename is whole or not at all.
 //
 // Paths are absolute, components parted by '/'. Safe for use by several threads.
-class PowerCutDisk {
+class PowerCutDisk : private PowerSupply::Medium {
  private:
   struct Node;
 
@@ -72,8 +73,10 @@ class PowerCutDisk {
     bool in_order = false;
   };
 
+  // With a power of its own, or with that of other media.
   PowerCutDisk();
-  ~PowerCutDisk();
+  explicit PowerCutDisk(PowerSupply& power);
+  ~PowerCutDisk() override;
 
   Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode);
   Status MakeDirectory(const std::string& path);
@@ -94,7 +97,8 @@ class PowerCutDisk {
   // have its effect, fails, and so does every later one, reads included.
   void CutAfter(uint64_t calls);
   bool IsOff() const;
-  // What the platters hold, chosen by `random`, becomes the disk's contents; works again.
+  // What the platters hold, chosen by `random`, becomes the disk's contents; works again. So do
+  // all media that share its power.
   void PowerOn(Random& random);
 
   // Changing calls so far: what CutAfter counts.
@@ -134,6 +138,7 @@ class PowerCutDisk {
     std::string name;
   };
 
+  void Survive(Random& random) override;
   static void Apply(std::string& content, const PendingWrite& write);
   Status Changing() REQUIRES(mutex_);
   Status CheckAlive() const REQUIRES(mutex_);
@@ -149,15 +154,14 @@ class PowerCutDisk {
                                 std::map<const Node*, std::shared_ptr<Node>>& rebuilt,
                                 Random& random) REQUIRES(mutex_);
 
+  const std::unique_ptr<PowerSupply> own_power_;  // null if it is shared
+  PowerSupply& power_;
   mutable Mutex mutex_;
   std::shared_ptr<Node> root_ GUARDED_BY(mutex_);
   std::vector<DirectoryOperation> pending_ GUARDED_BY(mutex_);
   std::set<std::string> locks_ GUARDED_BY(mutex_);
   std::function<bool(SyncKind, std::string_view)> lie_ GUARDED_BY(mutex_);
   uint64_t lies_ GUARDED_BY(mutex_) = 0;
-  uint64_t calls_ GUARDED_BY(mutex_) = 0;
-  uint64_t cut_at_ GUARDED_BY(mutex_) = UINT64_MAX;
-  bool off_ GUARDED_BY(mutex_) = false;
   // Rises when the power comes back; files opened before are dead.
   uint64_t generation_ GUARDED_BY(mutex_) = 0;
 };
