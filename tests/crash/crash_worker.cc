@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <linux/falloc.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -15,7 +16,9 @@ bool IsSync(const Operation& operation) {
   return operation.call == Call::kFsync || operation.call == Call::kSync;
 }
 
-// As generated, but for calls of several transactions whose parts can be told apart after a cut.
+// As generated, but for calls of several transactions whose parts can be told apart after a cut,
+// and for those that tell holes from zeros: what is judged after a cut is contents, and two states
+// may differ in nothing else.
 Operation Draw(Random& random, const Profile& profile) {
   for (;;) {
     Operation operation = Generate(random, profile);
@@ -26,7 +29,8 @@ Operation Draw(Random& random, const Profile& profile) {
     const bool zeroes_and_grows = operation.call == Call::kAllocate &&
                                   (operation.flags & FALLOC_FL_ZERO_RANGE) != 0 &&
                                   (operation.flags & FALLOC_FL_KEEP_SIZE) == 0;
-    if (!zeroes_and_grows && operation.call != Call::kCopyRange) return operation;
+    const bool seeks = operation.call == Call::kSeekData || operation.call == Call::kSeekHole;
+    if (!zeroes_and_grows && !seeks && operation.call != Call::kCopyRange) return operation;
   }
 }
 
@@ -156,6 +160,32 @@ std::string CrashWorker::CompareInPlace(const Tree& expected, const Tree& actual
   return {};
 }
 
+// Where files of state `k` may hold bytes: also where only a state before or after it wrote some,
+// which may be the one that is there, or have been written in place.
+Interest CrashWorker::InterestIn(std::vector<ModelOps>& states, size_t k) {
+  Interest interest = states[k].TouchedRanges();
+  for (auto& [path, ranges] : interest) {
+    const fs::InodeNumber inode = states[k].InodeAt(path);
+    const uint64_t size_bytes = states[k].model().Contents(inode)->size_bytes();
+    for (const ModelOps& state : states) {
+      const ModelFile* const file = state.model().Contents(inode);
+      if (file == nullptr) continue;
+      for (auto [begin, length] : file->TouchedRanges()) {
+        if (begin >= size_bytes) continue;
+        length = std::min(length, size_bytes - begin);
+        const auto at_begin = [begin](const auto& range) { return range.first == begin; };
+        const auto known = std::ranges::find_if(ranges, at_begin);
+        if (known == ranges.end()) {
+          ranges.push_back({begin, length});
+        } else {
+          known->second = std::max(known->second, length);
+        }
+      }
+    }
+  }
+  return interest;
+}
+
 std::string CrashWorker::CompareWithState(PathTarget& target, const Tree& bare,
                                           std::vector<ModelOps>& states, size_t k,
                                           bool in_place) const {
@@ -165,7 +195,7 @@ std::string CrashWorker::CompareWithState(PathTarget& target, const Tree& bare,
   ModelOps state(states[k]);
   PathTarget oracle(state);
   if (std::string why = CompareTrees(oracle.Walk({}), bare, comparison); !why.empty()) return why;
-  const Interest interest = state.TouchedRanges();
+  const Interest interest = InterestIn(states, k);
   const Tree expected = oracle.Walk(interest);
   const Tree actual = TreeBelow(target.Walk(WithPrefix(interest)));
   if (!target.Complaint().empty()) return target.Complaint();

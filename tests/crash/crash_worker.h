@@ -54,6 +54,7 @@ class CrashWorker {
   // the tree without contents.
   std::string CompareWithState(PathTarget& target, const Tree& bare, std::vector<ModelOps>& states,
                                size_t k, bool in_place) const;
+  static Interest InterestIn(std::vector<ModelOps>& states, size_t k);
   static std::string CompareInPlace(const Tree& expected, const Tree& actual,
                                     const std::vector<ModelOps>& states, size_t k);
 

@@ -38,6 +38,8 @@ struct BlockTransaction {
   kv::Transaction& kv;
   std::vector<uint64_t> taken;
   std::vector<uint64_t> released;
+  // Slots of live blocks that it wrote to beyond their length.
+  std::vector<uint64_t> grown;
 };
 
 // Where the bytes of file blocks live: the seam below files. Each call works through the caller's

@@ -43,6 +43,7 @@ Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t blo
           LogError("corrupt block at key \"{}\"", EscapeForLog(key));
         } else {
           MarkNamed(extent->slot, slot_limit, key);
+          if (extent->length_bytes < block_size_bytes) doubtful_tails_.Insert(extent->slot);
         }
         return true;
       }));
@@ -218,17 +219,38 @@ Result<int64_t> ExtentBlocks::WriteNew(BlockTransaction& txn, const InodeRecord&
   return charge_delta;
 }
 
+// A write that grew a block and whose record was lost, in a crash or by an error, left its bytes
+// beyond the length that counts. Before the block grows again they go, and durably: else a crash
+// after that could bring them back under the new length.
+Status ExtentBlocks::ClearTail(const Present& present) {
+  if (!doubtful_tails_.Contains(present.slot)) return {};
+  const uint64_t begin = present.slot * block_size_bytes_ + present.length_bytes;
+  std::string tail(block_size_bytes_ - present.length_bytes, '\0');
+  TRY(device_->Read(begin, tail));
+  if (tail.find_first_not_of('\0') != tail.npos) {
+    std::ranges::fill(tail, '\0');
+    TRY(WriteDevice(begin, tail));
+    TRY(SyncDevice());
+  }
+  doubtful_tails_.Erase(present.slot);
+  return {};
+}
+
 // Writes to a live block, in place, from `from` in the block on.
 Result<int64_t> ExtentBlocks::WriteOver(BlockTransaction& txn, const InodeRecord& inode,
                                         const Present& present, uint64_t from,
                                         std::string_view data) {
   TRY(CheckTrusted(present.slot));
   const uint64_t start = present.slot * block_size_bytes_;
+  const auto length = static_cast<uint32_t>(from + data.size());
+  if (length > present.length_bytes) {
+    TRY(ClearTail(present));
+    txn.grown.push_back(present.slot);
+  }
   if (from > present.length_bytes) {
     TRY(WriteDevice(start + present.length_bytes, std::string(from - present.length_bytes, '\0')));
   }
   TRY(WriteDevice(start + from, data));
-  const auto length = static_cast<uint32_t>(from + data.size());
   if (length <= present.length_bytes) return int64_t{0};
   TRY(PutBlock(txn, inode, present.index, present.slot, length, inode.clear_epoch));
   return static_cast<int64_t>(inode.ChargeOf(present.index, length, block_size_bytes_)) -
@@ -328,6 +350,7 @@ void ExtentBlocks::Committed(BlockTransaction& txn) {
 }
 
 void ExtentBlocks::Abandoned(BlockTransaction& txn) {
+  for (const uint64_t slot : txn.grown) doubtful_tails_.Insert(slot);
   if (!txn.taken.empty()) slots_.ReleaseUnnamed(txn.taken);
 }
 

@@ -11,6 +11,7 @@
 #include "fs/data/extent_device.h"
 #include "fs/data/reader_epochs.h"
 #include "fs/data/slot_allocator.h"
+#include "fs/data/slot_set.h"
 
 namespace tifs::fs {
 
@@ -20,20 +21,17 @@ namespace tifs::fs {
 // Invariants, and the order of writes that keeps them across a crash:
 //   - No two blocks name one slot. A slot is named only by transactions that took it.
 //   - Bytes of a slot in use beyond the block's length, and all bytes of a free slot, are zeros or
-//   will
-//     be before anything reads them: a slot is discarded, durably, before it is free
-//     (SlotAllocator), what an interrupted transaction left is discarded at the next start, and a
-//     write that leaves a gap after the old length fills it.
+//     will be before anything reads them: a slot is discarded, durably, before it is free
+//     (SlotAllocator); what an interrupted transaction left is discarded at the next start, or
+//     zeroed, durably, before its block grows again.
 //   - A live block is overwritten in place, as by a local file system: after a crash each sector is
-//   old
-//     or new; who writes a file's contents has the file to itself (FileSystem's latch), since bytes
-//     reach a block before their transaction commits. A new block whose record survives a crash
-//     that its bytes did not survive reads as zeros, never as another file's bytes. Bytes that a
-//     file already had elsewhere (in line, or in a slot that is cut) are synced before the record
-//     that moves them.
+//     old or new; who writes a file's contents has the file to itself (FileSystem's latch), since
+//     bytes reach a block before their transaction commits. A new block whose record survives a
+//     crash that its bytes did not survive reads as zeros, never as another file's bytes. Bytes
+//     that a file already had elsewhere (in line, or in a slot that is cut) are synced before the
+//     record that moves them.
 //   - SyncData, then the store's Sync: what has been synced is named by records that are durable
-//   after
-//     the bytes.
+//     after the bytes.
 class ExtentBlocks : public BlockStore {
  public:
   // `clock` outlives this.
@@ -75,6 +73,7 @@ class ExtentBlocks : public BlockStore {
                            std::string_view data);
   Result<int64_t> WriteOver(BlockTransaction& txn, const InodeRecord& inode, const Present& present,
                             uint64_t from, std::string_view data);
+  Status ClearTail(const Present& present);
   Status PutBlock(BlockTransaction& txn, const InodeRecord& inode, BlockIndex index, uint64_t slot,
                   uint32_t length_bytes, uint32_t epoch);
   // Notes that a block names a slot.
@@ -94,6 +93,8 @@ class ExtentBlocks : public BlockStore {
   const Schema* schema_ = nullptr;
   uint32_t block_size_bytes_ = 0;
   SlotAllocator slots_;
+  // Slots in use whose bytes beyond their block's length may not be zeros.
+  SlotSet doubtful_tails_;
   ReaderEpochs readers_;
   std::atomic<bool> dirty_{false};   // something was written since the last SyncData began
   std::atomic<bool> failed_{false};  // a sync has failed: latched

@@ -73,6 +73,30 @@ class ExtentBlocksTest : public testing::Test {
   std::unique_ptr<FileSystem> fs_;
 };
 
+TEST_F(ExtentBlocksTest, WhatALostGrowthLeftGoesDurablyBeforeTheBlockGrows) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(kBlock, 'a') + "tail");
+  ASSERT_TRUE(fs_->Sync().ok());
+  ASSERT_TRUE(device_.Write(kBlock + 100, "lost").ok());  // as if its record had been cut off
+  Mount();
+  const uint64_t before = device_.syncs();
+  Write(inode, kBlock + 1000, "end");
+  EXPECT_EQ(device_.syncs(), before + 1);
+  EXPECT_EQ(Read(inode, kBlock + 4, 996), std::string(996, '\0'));
+  EXPECT_EQ(device_.bytes().substr(kBlock + 100, 4), std::string(4, '\0'));
+  Write(inode, kBlock + 2000, "end");
+  EXPECT_EQ(device_.syncs(), before + 1);
+}
+
+TEST_F(ExtentBlocksTest, ACleanTailCostsNoSync) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(kBlock, 'a') + "tail");
+  Mount();
+  const uint64_t before = device_.syncs();
+  Write(inode, kBlock + 1000, "end");
+  EXPECT_EQ(device_.syncs(), before);
+}
+
 TEST_F(ExtentBlocksTest, KeepsLargeDataOutsideTheStore) {
   const InodeNumber inode = Create("a");
   Write(inode, 0, std::string(10 * kBlock, 'a') + "tail");
