@@ -1,20 +1,19 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "block/block_device.h"
+#include "volume/volume_format.h"
 
 namespace tifs::volume {
 
 class OpenFile;
-class VolumeCore;
-
-enum class InodeKind : uint8_t { kFile = 1, kDirectory = 2 };
+class ReadPlan;
 
 struct FileStat {
   uint64_t inode = 0;  // never given to another file, ever
@@ -52,25 +51,17 @@ class AsyncRead {
   AsyncRead& operator=(const AsyncRead&) = delete;
 
   // May be empty: then all was in memory, or beyond the end.
-  std::span<block::IoRequest> requests() { return requests_; }
+  std::span<block::IoRequest> requests();
   // Copies what is not in its place yet. Returns the bytes read; the error of a request that
   // failed.
   Result<size_t> Finish();
 
  private:
   friend class OpenFile;
-  // From `bounce` to the caller's memory.
-  struct Copy {
-    size_t bounce_offset_bytes;
-    std::span<char> to;
-  };
-
   explicit AsyncRead(std::shared_ptr<OpenFile> file);
 
   const std::shared_ptr<OpenFile> file_;
-  std::vector<block::IoRequest> requests_;
-  block::DmaBuffer bounce_;
-  std::vector<Copy> copies_;
+  std::unique_ptr<ReadPlan> plan_;
   size_t size_bytes_ = 0;
 };
 
@@ -128,12 +119,14 @@ class File {
   // What offsets, lengths and memory must be multiples of to be transferred without a copy.
   uint32_t io_alignment_bytes() const;
   // Writes out what waits in memory; durable only by Sync. Gives preallocated space back. The
-  // handle is closed whatever the answer is; more calls are kBadHandle.
+  // handle is closed whatever the answer is; more calls are kBadHandle. The space of a deleted file
+  // is free when the handle is destroyed.
   Status Close();
 
  private:
   friend class Root;
   File(std::shared_ptr<OpenFile> file, bool writable);
+  Status Readable() const;
   Status Writable() const;
 
   const std::shared_ptr<OpenFile> file_;

@@ -89,8 +89,6 @@ class Root {
   friend class Volume;
   Root(std::shared_ptr<VolumeCore> core, std::string name, uint64_t inode);
 
-  Result<std::unique_ptr<File>> OpenOnce(std::string_view path, const OpenMode& mode);
-
   const std::shared_ptr<VolumeCore> core_;
   const std::string name_;
   const uint64_t inode_;

@@ -11,12 +11,15 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "block/block_device.h"
+#include "volume/guarded_device.h"
 #include "volume/root.h"
 #include "volume/volume_format.h"
 
 namespace tifs::volume {
 
 class VolumeCore;
+struct LoadOptions;
+struct SuperblockCopies;
 
 struct FormatOptions {
   std::string name;  // at most 64 bytes, no control characters
@@ -30,9 +33,6 @@ struct FormatOptions {
 
   Status Validate() const;
 };
-
-// What a flush is for.
-enum class FlushKind : uint8_t { kSuperblock, kData, kJournal, kCheckpoint, kRedo };
 
 struct VolumeOptions {
   // Who has it open, for messages to others: "tifs mount (pid 17) on host". At most 255 bytes.
@@ -146,7 +146,12 @@ class Volume {
   block::BlockDevice& device();
 
  private:
+  friend class VolumeCheck;
   explicit Volume(std::shared_ptr<VolumeCore> core);
+  static Result<std::unique_ptr<Volume>> OpenLoaded(std::unique_ptr<block::BlockDevice> device,
+                                                    const VolumeOptions& options,
+                                                    const SuperblockCopies& copies,
+                                                    const LoadOptions& load_options);
 
   const std::shared_ptr<VolumeCore> core_;
 };

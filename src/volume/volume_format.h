@@ -70,6 +70,8 @@ struct ParsedBlock {
 ParsedBlock ParseBlock(std::string_view bytes, BlockKind kind, const Uuid& uuid,
                        uint64_t offset_bytes);
 
+enum class InodeKind : uint8_t { kFile = 1, kDirectory = 2 };
+
 // 1 to 255 bytes, no '/' or NUL, not "." or "..".
 bool IsValidName(std::string_view name);
 // [A-Za-z0-9._-]{1,64}, not "." or "..".
