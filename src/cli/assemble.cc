@@ -336,8 +336,8 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
                      fmt::format("written by a newer version ({})", Escaped(error.detail())),
                      "use that version or a later one");
   }
-  return Explained(error.code(), Escaped(uri.path), Escaped(error.ToString()),
-                   fmt::format("run 'tifs fsck {}'", ShellQuoted(uri.ToString())));
+  return ExplainedAs(Escaped(uri.path), std::move(file_system).error(),
+                     fmt::format("run 'tifs fsck {}'", ShellQuoted(uri.ToString())));
 }
 
 Error ExplainMountError(const Error& error, const std::string& mount_point) {

@@ -19,7 +19,7 @@
 #include "fs/record_store.h"
 #include "fs/records.h"
 #include "fs/schema.h"
-#include "fs/slot_set.h"
+#include "fs/sparse_slots.h"
 #include "kv/kv.h"
 
 namespace tifs::fs {
@@ -198,7 +198,7 @@ class CheckRound {
   std::map<uint64_t, InodeRecord> untyped_;
   std::map<uint64_t, Lost> lost_;
   std::vector<Misplaced> misplaced_;
-  SlotSet slots_;
+  SparseSlots slots_;
   std::unordered_set<uint64_t> shared_slots_;
   std::vector<Problem> problems_;
   uint64_t problem_count_ = 0;

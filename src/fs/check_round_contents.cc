@@ -86,16 +86,13 @@ Status CheckRound::AddBlock(std::optional<File>& file, const Schema::BlockKey& p
     if (lost == lost_.end() || !lost->second.is_file) ReportKey("block of no file", key);
     return {};
   }
-  if (!S_ISREG(inode->mode)) {
-    ReportKey("block of no file", key, {.inode = parsed.inode});
-    return {};
-  }
   if (!file || file->record.number != parsed.inode) {
     if (file) CheckEpochs(*file);
     file = File{TRY(LoadCorrected(parsed.inode))};
   }
   InodeRecord& record = file->record;
   if (!record.Has(InodeRecord::kHasBlocks)) {
+    // Only a file whose blocks are where they should be can have lost the flag.
     const bool in_file = parsed.index.value <= kMaxFileBytes / meta_.block_size_bytes &&
                          parsed.index.value * meta_.block_size_bytes < record.size_bytes;
     if (!in_file || !record.inline_data.empty()) {
@@ -217,8 +214,11 @@ void CheckRound::ReportShared(uint64_t slot, const SharedSlot& shared) {
   for (const Sharer& sharer : shared.sharers) keys.push_back(sharer.key);
   for (size_t i = 0; i < shared.sharers.size(); ++i) {
     const Sharer& sharer = shared.sharers[i];
-    // The first takes all away at once.
-    Mend mend = [](RecordStore&) { return OkStatus(); };
+    // The first takes all away at once; if that fails, nothing is mended here.
+    Mend mend = [key = sharer.key](RecordStore& records) -> Status {
+      if (!TRY(records.transaction().Get(key))) return {};
+      return Error(ErrorCode::kExists, "block of a shared slot");
+    };
     if (i == 0) {
       mend = [keys, slot, shared_by_all = shared.is_complete, length = shared.length_bytes,
               &meta = meta_, &clock = clock_](RecordStore& records) -> Status {
@@ -303,7 +303,7 @@ Status CheckRound::ScanLeftovers(CheckReport& report) {
           lost->second.is_unlinked = true;
           lost->second.is_directory = lost->second.is_file = false;
         }
-        if (inode != nullptr && inode->nlink == 0 && inode->IsOrphan()) {
+        if (inode != nullptr && inode->IsOrphan()) {
           inode->is_queued_orphan = true;
         } else {
           ReportKey("orphan that is none", key, {.inode = parsed->inode});

@@ -94,13 +94,11 @@ Status CheckRound::AddDentry(std::string_view key, std::string_view value) {
   Inode* parent = Find(parsed->parent);
   Inode* child = Find(dentry->inode);
   if (parent == nullptr && child != nullptr) {
-    Lost* lost = TRY(Lose(parsed->parent));
-    if (lost == nullptr) {
+    // It looks like a directory: this entry lies in it.
+    if (TRY(Lose(parsed->parent)) == nullptr) {
       Postpone();
       return {};
     }
-    lost->is_directory = true;
-    lost->is_file = false;
   } else if (parent == nullptr ? !WillBe(parsed->parent) : !parent->IsDirectory()) {
     ReportEntry("entry of no directory", *parsed, key);
     return {};
@@ -120,8 +118,7 @@ Status CheckRound::AddLostChild(const Schema::DentryKey& parsed, const DentryRec
     return {};
   }
   if (S_ISDIR(dentry.type_mode) && !lost->is_file) lost->is_directory = true;
-  const bool is_second_name = lost->is_directory && lost->parent.value != 0;
-  if (is_second_name || (!lost->is_directory && !lost->is_file)) {
+  if (!lost->is_directory && !lost->is_file) {
     ReportEntry("entry that leads nowhere: " + InodeText(dentry.inode) +
                     (lost->is_unreadable ? " cannot be read" : " is missing"),
                 parsed, key);

@@ -61,6 +61,13 @@ TEST_F(FsCheckBlocksTest, DeletesStrayBlocks) {
   EXPECT_EQ(ReadPath("/hard").size(), 2 * kBlock);
 }
 
+TEST_F(FsCheckBlocksTest, ABlockOfAnEmptyFileIsStray) {
+  const InodeNumber empty = Create(*Mount(), kRootInode, "empty", "");
+  Put(schema_->Block(empty, {0}), RawValue(0, "x"));
+  ExpectFoundAndMended("block of no file");
+  EXPECT_EQ(InodeOf(empty).flags, 0u);
+}
+
 TEST_F(FsCheckBlocksTest, DeletesWhatLiesBeyondTheEnd) {
   DamageInode(file_, [](InodeRecord& r) { r.size_bytes = kBlock; });
   ExpectFoundAndMended("block beyond the end of its file");
@@ -72,6 +79,11 @@ TEST_F(FsCheckBlocksTest, DeletesWhatLiesBeyondTheEnd) {
 TEST_F(FsCheckBlocksTest, TheLastByteOfTheLargestFileIsWithinIt) {
   ASSERT_TRUE(Mount()->Write(context_, file_, {}, kMaxFileBytes - 1, "x", {}).ok());
   ExpectClean();
+  Put(schema_->Inode(file_), "junk");
+  EXPECT_EQ(Run(true).unrepaired, 0u);
+  ExpectClean();
+  EXPECT_EQ(InodeOf(file_).size_bytes, kMaxFileBytes);
+  Put(schema_->Block(file_, {kMaxFileBytes / kBlock}), "junk");
   Put(schema_->Inode(file_), "junk");
   EXPECT_EQ(Run(true).unrepaired, 0u);
   ExpectClean();
@@ -115,6 +127,7 @@ TEST_F(FsCheckExtentsTest, ABlockMustBeOfTheKindThatTheFileSystemHas) {
 // --- epochs ---
 
 TEST_F(FsCheckBlocksTest, AnEpochThatIsTooHighCostsNoBytes) {
+  Create(*Mount(), kRootInode, "after", std::string(2 * kBlock, 'a'));
   Put(schema_->Block(file_, {0}), RawValue(9, std::string(kBlock, 'f')));
   Put(schema_->Block(file_, {1}), RawValue(UINT32_MAX, std::string(kBlock, 'g')));
   EXPECT_EQ(Run(false).finding_count, 2u);
@@ -207,6 +220,12 @@ TEST_F(FsCheckExtentsTest, ASlotFarBeyondTheDataFileBecomesAHole) {
   ExpectFoundAndMended("corrupt block 0");
 }
 
+TEST_F(FsCheckExtentsTest, WhatAMendNeedsIsMendedFirst) {
+  Put(schema_->Block(file_, {1}), ExtentValue(0, SlotOf(file_, 0), kBlock));
+  Delete(schema_->NextInode());
+  ExpectFoundAndMended("names slot");
+}
+
 // --- attributes ---
 
 class FsCheckAttributesTest : public FsCheckFixture {
@@ -289,6 +308,13 @@ TEST_F(FsCheckAttributesTest, DeletesAclsThatCannotBe) {
   Damage([&](RecordStore& r) { ASSERT_TRUE(r.StoreXattr(small_, kDefaultAclName, Acl()).ok()); });
   SetFlag(small_, InodeRecord::kHasDefaultAcl, true);
   ExpectFoundAndMended("ACL of what can have none");
+  const InodeNumber link =
+      Mount()->Symlink(context_, kRootInode, "link", "target")->attributes.inode;
+  Damage([&](RecordStore& r) { ASSERT_TRUE(r.StoreXattr(link, kAccessAclName, Acl()).ok()); });
+  SetFlag(link, InodeRecord::kHasXattrs, true);
+  SetFlag(link, InodeRecord::kHasAccessAcl, true);
+  ExpectFoundAndMended("ACL of what can have none");
+  EXPECT_EQ(InodeOf(link).mode, S_IFLNK | 0777u);
   EXPECT_EQ(InodeOf(small_).flags, uint32_t{InodeRecord::kHasXattrs});
 }
 

@@ -83,6 +83,7 @@ TEST_F(FsCheckEntriesTest, ADirectoryWhoseInodeIsLostKeepsItsNameAndEntries) {
   }
   const std::string number = std::to_string(dir_.value);
   Put(schema_->Inode(dir_), "\x07junk");
+  EXPECT_THAT(Run(false).findings, testing::Not(Finding("stripe", false)));
   ExpectFoundAndMended("corrupt inode " + number + ": of a directory, only its entries are left");
   EXPECT_EQ(ReadPath("/dir/inner/deep"), "deep bytes");
   EXPECT_EQ(InodeOf(dir_).mode, S_IFDIR | 0700u);
@@ -115,6 +116,61 @@ TEST_F(FsCheckEntriesTest, ADirectoryWithoutInodeAndNameGoesToLostAndFoundWithIt
   EXPECT_EQ(Run(true).unrepaired, 0u);
   ExpectClean();
   EXPECT_EQ(ReadPath(LostName(dir_) + "/file").size(), 2 * kBlock);
+}
+
+TEST_F(FsCheckEntriesTest, WhatLiesInALostDirectoryIsKnownWithoutAName) {
+  Put(schema_->Inode(dir_), "\x07junk");
+  Put(schema_->Inode(file_), "\x07junk");
+  Damage([&](RecordStore& r) {
+    ASSERT_TRUE(r.DeleteDentry(kRootInode, "dir").ok());
+    ASSERT_TRUE(r.DeleteDentry(kRootInode, "hard").ok());
+  });
+  EXPECT_EQ(Run(true).unrepaired, 0u);
+  ExpectClean();
+  EXPECT_EQ(ReadPath(LostName(dir_) + "/file").size(), 2 * kBlock);
+}
+
+TEST_F(FsCheckEntriesTest, ALostDirectoryWithTwoNamesKeepsOne) {
+  Put(schema_->Inode(dir_), "\x07junk");
+  Damage([&](RecordStore& r) {
+    ASSERT_TRUE(r.StoreDentry(kRootInode, "twin", {dir_, S_IFDIR}).ok());
+  });
+  EXPECT_EQ(Run(true).unrepaired, 0u);
+  ExpectClean();
+  EXPECT_NE(ReadPath("/dir/file") == "nothing", ReadPath("/twin/file") == "nothing");
+}
+
+TEST_F(FsCheckEntriesTest, AnOrphansLeftoverDoesNotUnlinkWhatHasAName) {
+  Put(schema_->Inode(file_), "\x07junk");
+  Damage([&](RecordStore& r) { ASSERT_TRUE(r.AddLeftover(file_, LeftoverKind::kOrphan).ok()); });
+  ExpectFoundAndMended("only its blocks are left");
+  EXPECT_EQ(ReadPath("/hard").size(), 2 * kBlock);
+}
+
+TEST_F(FsCheckEntriesTest, AttributesOfALostInodeStay) {
+  ASSERT_TRUE(Mount()->SetXattr(context_, file_, "user.a", "b", XattrFlag::kAny).ok());
+  Put(schema_->Inode(file_), "\x07junk");
+  ExpectFoundAndMended("only its blocks are left");
+  EXPECT_EQ(*Mount()->GetXattr(context_, file_, "user.a"), "b");
+}
+
+TEST_F(FsCheckEntriesTest, TheRootOfAnEmptyFileSystemIsMadeAnew) {
+  {
+    const auto fs = Mount();
+    ASSERT_TRUE(fs->Unlink(context_, dir_, "file").ok());
+    ASSERT_TRUE(fs->Unlink(context_, kRootInode, "hard").ok());
+    ASSERT_TRUE(fs->Unlink(context_, kRootInode, "small").ok());
+    ASSERT_TRUE(fs->Rmdir(context_, kRootInode, "dir").ok());
+    while (*fs->RunBackgroundStep()) {
+    }
+  }
+  Delete(schema_->Stripe(kRootInode, 0));
+  Put(schema_->Inode(kRootInode), "junk");
+  ExpectFoundAndMended("the root directory is corrupt");
+  Delete(schema_->Inode(kRootInode));
+  ExpectFoundAndMended("the root directory is missing");
+  const auto fs = Mount();
+  EXPECT_TRUE(fs->Mkdir(context_, kRootInode, "new", 0755).ok());
 }
 
 TEST_F(FsCheckEntriesTest, TheRootIsMadeAnew) {
@@ -264,6 +320,10 @@ TEST_F(FsCheckEntriesTest, MendsFieldsThatATypeDoesNotHave) {
   expect_mended(dir_, [](InodeRecord& r) { r.Set(InodeRecord::kHasBlocks); });
   expect_mended(dir_, [](InodeRecord& r) { r.preallocated = {{{1}, {2}}}; });
   expect_mended(dir_, [](InodeRecord& r) { r.size_bytes = 7; });
+  expect_mended(dir_, [](InodeRecord& r) {
+    r.size_bytes = 1;
+    r.inline_data = "x";
+  });
   expect_mended(link, [](InodeRecord& r) { r.pending_clears = {{{{1}, {2}}, 0}}; });
   expect_mended(link, [](InodeRecord& r) { r.size_bytes = 7; });
   expect_mended(kRootInode, [&](InodeRecord& r) { r.parent = dir_; });
@@ -312,12 +372,20 @@ TEST_F(FsCheckEntriesTest, DeletesAnEntryThatLeadsBackToTheRoot) {
 }
 
 TEST_F(FsCheckEntriesTest, AnEntryInAFileGoesAndItsInodeIsFound) {
-  Damage([&](RecordStore& r) {
-    ASSERT_TRUE(r.DeleteDentry(kRootInode, "small").ok());
-    ASSERT_TRUE(r.StoreDentry(file_, "small", {small_, S_IFREG}).ok());
-  });
-  ExpectFoundAndMended("entry of no directory");
-  EXPECT_EQ(ReadPath(LostName(small_)), "in line");
+  const InodeNumber empty = Create(*Mount(), kRootInode, "empty", "");
+  for (InodeNumber file : {file_, empty}) {
+    Damage([&](RecordStore& r) {
+      ASSERT_TRUE(r.DeleteDentry(kRootInode, "small").ok());
+      ASSERT_TRUE(r.StoreDentry(file, "small", {small_, S_IFREG}).ok());
+    });
+    ExpectFoundAndMended("entry of no directory");
+    EXPECT_EQ(ReadPath(LostName(small_)), "in line");
+    const auto fs = Mount();
+    EXPECT_TRUE(Find(*fs, "/empty")->IsRegular());
+    const InodeNumber lost = Find(*fs, "/lost+found")->inode;
+    ASSERT_TRUE(
+        fs->Rename(context_, lost, LostName(small_).substr(12), kRootInode, "small", 0).ok());
+  }
 }
 
 TEST_F(FsCheckEntriesTest, AnEntryOfNothingInNothingGoes) {
@@ -327,6 +395,9 @@ TEST_F(FsCheckEntriesTest, AnEntryOfNothingInNothingGoes) {
 }
 
 TEST_F(FsCheckEntriesTest, ADirectoryKeepsItsOnlyNameWhateverParentItSays) {
+  const InodeNumber empty = Mount()->Mkdir(context_, kRootInode, "empty", 0755)->attributes.inode;
+  DamageInode(empty, [&](InodeRecord& r) { r.parent = {}; });
+  ExpectFoundAndMended("names another parent than it has: \"/empty\"");
   for (InodeNumber wrong : {InodeNumber{0}, InodeNumber{999}, small_, dir_}) {
     DamageInode(dir_, [&](InodeRecord& r) { r.parent = wrong; });
     ExpectFoundAndMended("names another parent than it has: \"/dir\"");
@@ -349,6 +420,13 @@ TEST_F(FsCheckEntriesTest, ADirectoryHasOneName) {
     ASSERT_TRUE(r.StoreDentry(kRootInode, "twin", {dir_, S_IFDIR}).ok());
   });
   ExpectFoundAndMended("has another name");
+  const InodeNumber inner = Mount()->Mkdir(context_, other, "inner", 0755)->attributes.inode;
+  Damage([&](RecordStore& r) {
+    ASSERT_TRUE(r.StoreDentry(kRootInode, "false", {inner, S_IFDIR}).ok());
+  });
+  DamageInode(inner, [](InodeRecord& r) { r.nlink = 3; });
+  EXPECT_THAT(Run(false).findings, Finding("link count 3, not 2: \"/other/inner\"", false));
+  ExpectFoundAndMended("has another name: \"/false\"");
   EXPECT_NE(ReadPath("/dir/file") == "nothing", ReadPath("/twin/file") == "nothing");
 }
 
@@ -380,6 +458,17 @@ TEST_F(FsCheckEntriesTest, LostAndFoundGivesWayToWhatHasItsNames) {
   const std::string name = "/lost+found-1/#" + std::to_string(small_.value);
   EXPECT_EQ(ReadPath(name), "another");
   EXPECT_EQ(ReadPath(name + "-1"), "in line");
+}
+
+TEST_F(FsCheckEntriesTest, AFileThatIsEnteredAsLostAndFoundTakesNothingIn) {
+  Damage([&](RecordStore& r) {
+    ASSERT_TRUE(r.DeleteDentry(kRootInode, "hard").ok());
+    ASSERT_TRUE(r.StoreDentry(kRootInode, "lost+found", {file_, S_IFDIR}).ok());
+    ASSERT_TRUE(r.DeleteDentry(kRootInode, "small").ok());
+  });
+  ExpectFoundAndMended("has no name");
+  EXPECT_EQ(ReadPath("/lost+found").size(), 2 * kBlock);
+  EXPECT_EQ(ReadPath("/lost+found-1/#" + std::to_string(small_.value)), "in line");
 }
 
 TEST_F(FsCheckEntriesTest, ARemovedDirectoryThatHasEntriesComesBack) {
@@ -425,7 +514,8 @@ TEST_F(FsCheckEntriesTest, MendsStripes) {
   ExpectFoundAndMended("directory stripe without its directory");
   Put(schema_->Stripe(small_, 0), StripeRecord().Encode());
   ExpectFoundAndMended("directory stripe without its directory");
-  Put(schema_->Stripe({999}, 0), StripeRecord().Encode());
+  const InodeNumber last = Mount()->Mkdir(context_, kRootInode, "last", 0755)->attributes.inode;
+  Put(schema_->Stripe({last.value + 1}, 0), StripeRecord().Encode());
   ExpectFoundAndMended("directory stripe without its directory");
 }
 

@@ -22,12 +22,15 @@ TEST_F(FsCheckTest, FindsNothingInASoundFileSystem) {
 TEST_F(FsCheckTest, FindsNothingWhileWorkIsLeftToTheBackground) {
   const auto fs = Mount();
   const InodeNumber large = Create(*fs, kRootInode, "large", std::string(300 * kBlock, 'l'));
+  const InodeNumber unlinked = Create(*fs, kRootInode, "unlinked", std::string(900 * kBlock, 'u'));
   AttributeChanges cut;
   cut.size_bytes = 1;
   ASSERT_TRUE(fs->SetAttributes(context_, large, cut).ok());
-  const InodeNumber unlinked = Create(*fs, kRootInode, "unlinked", std::string(30 * kBlock, 'u'));
+  cut.size_bytes = 300 * kBlock;
+  ASSERT_TRUE(fs->SetAttributes(context_, unlinked, cut).ok());
   const auto opened = fs->Open(context_, unlinked, {});
   ASSERT_TRUE(fs->Unlink(context_, kRootInode, "unlinked").ok());
+  ASSERT_TRUE(fs->Allocate(context_, file_, {}, {.keep_size = true}, kBlock, 9 * kBlock).ok());
   EXPECT_EQ(Run(false).orphans, 1u);
   ExpectClean();
   EXPECT_FALSE(InodeOf(large).pending_clears.empty());
@@ -113,6 +116,30 @@ TEST_F(FsCheckTest, SaysWhatItCannotMend) {
   EXPECT_THAT(report.findings, Finding("has link count 7", true));
   EXPECT_THAT(report.findings, Finding("has no target: remove it: \"/link\"", false));
   EXPECT_EQ(Run(false).finding_count, 1u);
+  DamageInode(link, [](InodeRecord& r) {
+    r.inline_data.assign(kMaxSymlinkBytes + 1, 't');
+    r.size_bytes = r.inline_data.size();
+  });
+  EXPECT_THAT(Run(true).findings, Finding("has no target", false));
+  ASSERT_TRUE(Mount()->Unlink(context_, kRootInode, "link").ok());
+  ExpectClean();
+}
+
+TEST_F(FsCheckTest, ARepairIsDurable) {
+  class CountingStore : public kv::ForwardingStore {
+   public:
+    using ForwardingStore::ForwardingStore;
+    Status Sync() override {
+      ++syncs;
+      return base().Sync();
+    }
+    int syncs = 0;
+  };
+  CountingStore store(store_);
+  ASSERT_TRUE(Check(store, clock_, {}).ok());
+  EXPECT_EQ(store.syncs, 0);
+  ASSERT_TRUE(Check(store, clock_, {.repair = true}).ok());
+  EXPECT_EQ(store.syncs, 1);
 }
 
 // --- counts ---

@@ -53,7 +53,7 @@ Result<InodeNumber> OpenLostAndFound(RecordStore& records, Clock& clock) {
     if (!found) break;
     if (S_ISDIR(found->type_mode)) {
       const Result<InodeRecord> directory = records.LoadInode(found->inode, InlineData::kSkip);
-      if (directory && directory->IsDirectory() && directory->nlink > 0) return found->inode;
+      if (directory && directory->IsDirectory()) return found->inode;
     }
     name = std::string(kName) + "-" + std::to_string(i);
   }

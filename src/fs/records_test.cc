@@ -132,6 +132,47 @@ TEST(RecordsTest, RefusesMalformedInodes) {
   ExpectCorrupt(InodeRecord::Decode({2}, inode.Encode()));
 }
 
+TEST(RecordsTest, RefusesTypesAndClearsThatCannotBe) {
+  for (uint32_t mode : {0u, 0640u, 0x3000u | 0640, 0xf000u | 0640, S_IFREG | 0x10000u}) {
+    InodeRecord inode = FileInode();
+    inode.mode = mode;
+    ExpectCorrupt(InodeRecord::Decode({2}, inode.Encode()));
+  }
+  for (uint32_t type : {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK}) {
+    InodeRecord inode = FileInode();
+    inode.mode = type | 07777;
+    EXPECT_TRUE(InodeRecord::Decode({2}, inode.Encode()).ok());
+  }
+  const PendingClear clears[] = {
+      {{{1}, {2}}, 3}, {{{2}, {2}}, 2}, {{{3}, {2}}, 2}, {{{0}, {UINT64_MAX}}, 2}};
+  for (const PendingClear& clear : clears) {
+    InodeRecord inode = FileInode();  // of clear epoch 2
+    inode.pending_clears = {clear};
+    ExpectCorrupt(InodeRecord::Decode({2}, inode.Encode()));
+  }
+}
+
+TEST(RecordsTest, OfADamagedInodeOneFieldIsMended) {
+  const auto mended = [](std::string value) { return InodeRecord::DecodeDamaged({2}, value); };
+  EXPECT_TRUE(Same(*mended(kFileInode), FileInode())) << "a sound one is itself";
+  std::string value = kFileInode;
+  value[0] = 9;
+  EXPECT_TRUE(Same(*mended(value), FileInode()));
+  value[4] = 1;
+  EXPECT_FALSE(mended(value)) << "two";
+  value = kFileInode;
+  value[109] = 77;
+  InodeRecord without_ranges = FileInode();
+  without_ranges.pending_clears.clear();
+  without_ranges.preallocated.clear();
+  EXPECT_TRUE(Same(*mended(value), without_ranges)) << "what is behind the count is no data";
+  EXPECT_TRUE(Same(*mended(kFileInode.substr(0, 120)), without_ranges));
+  EXPECT_TRUE(Same(*mended(kFileInode.substr(0, 109)), without_ranges));
+  EXPECT_FALSE(mended(kFileInode.substr(0, 108)));
+  EXPECT_FALSE(mended(std::string(200, '\0')));
+  EXPECT_FALSE(mended(std::string(200, '\xff')));
+}
+
 TEST(RecordsTest, AClearHidesOlderBlocksOfItsRangeOnly) {
   const InodeRecord inode = FileInode();  // clears [1, 2) below epoch 2
   EXPECT_FALSE(inode.IsLive({1}, 1));

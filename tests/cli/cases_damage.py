@@ -114,6 +114,59 @@ class DamageCase(MountCase):
         self.check_finds(".")
         self.check_repairs()
 
+    def test_an_inode_with_one_bad_field_loses_nothing_else(self):
+        self.damage("bad-version", self.inode)
+        self.check_finds(r'in one field only: "/bad"')
+        self.check_repairs()
+        self.mount()
+        self.assertEqual(self.read("bad"), "x" * 300000)
+
+    def test_two_files_that_claim_the_same_bytes(self):
+        self.mount()
+        self.write("other", "y" * 300000)
+        other = os.stat(os.path.join(self.mnt, "other")).st_ino
+        self.umount()
+        self.damage("share-slot", self.inode, other)
+        self.mount()
+        self.expect_eio(self.read, "bad")
+        self.expect_eio(self.read, "other")
+        self.umount()
+        self.check_finds(r'as another block does: "/other"')
+        self.check_repairs()
+        self.mount()
+        self.assertEqual(self.read("bad"), "\0" * 65536 + "x" * (300000 - 65536))
+        self.assertEqual(self.read("other"), "\0" * 65536 + "y" * (300000 - 65536))
+        kept, = os.listdir(os.path.join(self.mnt, "lost+found"))
+        self.assertRegex(kept, r"\Aslot-\d+\Z")
+        self.assertEqual(self.read(f"lost+found/{kept}"), "x" * 65536)
+        self.assertEqual(os.stat(os.path.join(self.mnt, "lost+found", kept)).st_mode & 0o7777, 0o600)
+
+    def test_what_cannot_be_repaired_is_left_and_said(self):
+        self.mount()
+        os.symlink("target", os.path.join(self.mnt, "li\nnk"))
+        link = os.lstat(os.path.join(self.mnt, "li\nnk")).st_ino
+        self.umount()
+        self.damage("no-target", link)
+        self.damage("wrong-nlink", self.inode)
+        result = self.run_tifs("fsck", "-y", self.uri)
+        self.assertEqual(result.returncode, 1 | 4, result.stdout)
+        self.assertIn(f'symbolic link inode {link} has no target: remove it: "/li\\x0ank"\n', result.stdout)
+        self.assertRegex(result.stdout, r"2 findings, 1 repaired, 1 left\n\Z")
+        self.assertEqual(self.run_tifs("fsck", "-y", self.uri).returncode, 4)
+        self.mount()
+        os.unlink(os.path.join(self.mnt, "li\nnk"))
+        self.umount()
+        self.ok("fsck", "-n", self.uri)
+
+    def test_a_store_without_its_data_file(self):
+        os.rename(os.path.join(self.store, "blocks"), os.path.join(self.root, "blocks"))
+        damaged = re.compile(rf"{self.store}: the store below is damaged: .*blocks.*; restore it from a backup.*")
+        self.fails(1, damaged, "mount", self.uri, self.mnt)
+        self.fails(8, damaged, "fsck", "-n", self.uri)
+        self.fails(8, damaged, "fsck", "-y", self.uri)
+        os.rename(os.path.join(self.root, "blocks"), os.path.join(self.store, "blocks"))
+        self.ok("fsck", "-n", self.uri)
+
     def test_json_names_the_findings(self):
         self.damage("dangling-entry", "ghost")
         result = self.run_tifs("fsck", "-y", self.uri, "--json")

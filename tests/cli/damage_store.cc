@@ -47,12 +47,26 @@ class Damage {
       return Put(schema_.Block({kNoSuchInode}, fs::BlockIndex{0}), "\x01");
     }
     if (what == "wrong-nlink") {
-      const std::string key(schema_.Inode(InodeOf(arguments.at(0))).view());
-      const auto value = TRY(store_.GetLatest(key));
-      if (!value) return Error(ErrorCode::kNotFound, "inode");
-      auto inode = TRY(fs::InodeRecord::Decode(InodeOf(arguments.at(0)), value->view()));
+      auto inode = TRY(Load(arguments.at(0)));
       inode.nlink += 5;
-      return Put(key, inode.Encode());
+      return Put(schema_.Inode(inode.number), inode.Encode());
+    }
+    if (what == "no-target") {  // of a symbolic link
+      auto inode = TRY(Load(arguments.at(0)));
+      inode.inline_data.clear();
+      inode.size_bytes = 0;
+      return Put(schema_.Inode(inode.number), inode.Encode());
+    }
+    if (what == "bad-version") {
+      auto inode = TRY(Load(arguments.at(0)));
+      std::string value = inode.Encode();
+      value[0] = '\x7f';
+      return Put(schema_.Inode(inode.number), value);
+    }
+    if (what == "share-slot") {  // the first block of the second inode names that of the first
+      const auto value = TRY(store_.GetLatest(schema_.Block(InodeOf(arguments.at(0)), {0})));
+      if (!value) return Error(ErrorCode::kNotFound, "block");
+      return Put(schema_.Block(InodeOf(arguments.at(1)), {0}), value->view());
     }
     if (what == "wrong-usage") {
       return Put(schema_.Usage(), fs::UsageRecord{1 << 30, 12345, true}.Encode());
@@ -65,6 +79,12 @@ class Damage {
   }
 
  private:
+  Result<fs::InodeRecord> Load(const std::string& number) {
+    const fs::InodeNumber inode = InodeOf(number);
+    const auto value = TRY(store_.GetLatest(schema_.Inode(inode)));
+    if (!value) return Error(ErrorCode::kNotFound, "inode");
+    return fs::InodeRecord::Decode(inode, value->view());
+  }
   Status Put(std::string_view key, std::string_view value) {
     const auto transaction = TRY(store_.Begin());
     TRY(transaction->Put(key, value));

@@ -9,7 +9,7 @@ namespace tifs::fs {
 // A set of slots of the data file whose memory is bounded by how many it holds, whatever numbers a
 // damaged store makes of them: a bit each where they lie together, about 100 bytes where they
 // don't.
-class SlotSet {
+class SparseSlots {
  public:
   // False if it was there.
   bool Insert(uint64_t slot) {
