@@ -13,11 +13,11 @@ namespace tifs::block {
 // A file or block device through io_uring: queues are rings, and Run submits to a ring of the
 // calling thread, with one system call for all requests of a batch.
 //
-// A single blocking call stays pread or pwrite, and so does a Run of one request. Measured
-// (bench/volume/block_bench): one direct 4 KiB read costs the same CPU either way on a disk and
-// a quarter less by pread on a fast device, while in a batch of 32 a ring takes an eighth of it on
-// a disk. Buffers are not registered: that saved 5 % of a batch's CPU, and would cost every caller
-// a copy or a registration.
+// A single blocking call stays pread or pwrite, and so does a Run of one request: one direct 4 KiB
+// read by a ring takes the same CPU on a disk, and on a loop device now more, now less; what a ring
+// gains, it gains by batches, where a read takes a fifth to a tenth (bench/volume/README.md).
+// Buffers are not registered: that saved 5 % of a batch's CPU, and would cost every caller a
+// registration or a copy.
 class UringDevice : public FileDevice {
  public:
   // Whether the kernel lets this process have a ring: the errno of its refusal (no such system

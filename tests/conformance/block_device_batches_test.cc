@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <set>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -57,6 +58,23 @@ TEST_P(BlockDeviceConformance, RunsAllKindsTogether) {
   DmaBuffer found = Blank(64);
   ASSERT_TRUE(device().Read(100 * block(), found.bytes()).ok());
   EXPECT_TRUE(Same(found, data));
+}
+
+TEST_P(BlockDeviceConformance, ABatchTransfersMoreThanTheLargestTransfer) {
+  const uint64_t most = device().geometry().max_transfer_bytes;
+  (void)medium().Resize(2 * kSize);
+  ASSERT_TRUE(device().RefreshSize().ok());
+  const uint64_t blocks = most / block() + 1;
+  if ((blocks + 1) * block() > device().size_bytes()) GTEST_SKIP() << "the device is smaller";
+  const DmaBuffer written = Filled(blocks + 1, 3);
+  ASSERT_TRUE(device().Write(0, written.bytes()).ok());
+  DmaBuffer first = Blank(blocks);
+  DmaBuffer second = Blank(blocks);
+  IoRequest reads[] = {IoRequest::Read(0, first.bytes()), IoRequest::Read(block(), second.bytes())};
+  ASSERT_TRUE(device().Run(reads).ok());
+  const std::string_view all(written.data(), written.size());
+  EXPECT_TRUE(all.substr(0, first.size()) == std::string_view(first.data(), first.size()));
+  EXPECT_TRUE(all.substr(block()) == std::string_view(second.data(), second.size()));
 }
 
 TEST_P(BlockDeviceConformance, AWrongRequestFailsAloneInItsBatch) {

@@ -110,6 +110,8 @@ TEST_P(BlockDeviceConformance, RefusesWhatIsBeyondTheEnd) {
     EXPECT_EQ(device().Write(offset, buffer.bytes()).error().code(), ErrorCode::kInvalid);
     EXPECT_EQ(device().Discard(offset, 2 * block()).error().code(), ErrorCode::kInvalid);
   }
+  // Offset and length together are nothing again.
+  EXPECT_EQ(device().Discard(block(), uint64_t{0} - block()).error().code(), ErrorCode::kInvalid);
 }
 
 TEST_P(BlockDeviceConformance, ErrorsNameDeviceOffsetAndLength) {

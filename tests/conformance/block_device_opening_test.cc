@@ -199,11 +199,11 @@ TEST_F(OpenDeviceTest, UsesPreadWhenTold) {
   EXPECT_EQ(device.value()->backend(), "pread");
 }
 
-// Answers `error_number` to io_uring_setup from now on, as container runtimes do.
-bool RefuseRings(int error_number) {
+// Answers `error_number` to a system call from now on, for this process and for good.
+bool Refuse(int system_call, int error_number) {
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(system_call), 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error_number)),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
@@ -215,7 +215,7 @@ bool RefuseRings(int error_number) {
 TEST_F(OpenDeviceTest, FallsBackToPreadWhereRingsAreRefused) {
   for (int error_number : {EPERM, ENOSYS, EMFILE}) {
     EXPECT_EQ(InAnotherProcess([&] {
-                if (!RefuseRings(error_number)) return 1;
+                if (!Refuse(SYS_io_uring_setup, error_number)) return 1;
                 const auto device = OpenDevice("file:" + file_);
                 if (!device || device.value()->backend() != "pread") return 2;
                 auto buffer = device.value()->AllocateBuffer(4096).value();
@@ -238,13 +238,70 @@ TEST_F(OpenDeviceTest, GoesOnWithoutRingsThatAreRefusedLater) {
   ASSERT_TRUE(device.ok());
   if (device.value()->backend() != "io_uring") GTEST_SKIP() << "no io_uring here";
   EXPECT_EQ(InAnotherProcess([&] {
-              if (!RefuseRings(ENOMEM)) return 1;
+              if (!Refuse(SYS_io_uring_setup, ENOMEM)) return 1;
               auto buffer = device.value()->AllocateBuffer(4096).value();
               IoRequest reads[] = {IoRequest::Read(0, buffer.bytes().first(2048)),
                                    IoRequest::Read(2048, buffer.bytes().last(2048))};
               return device.value()->Run(reads).ok() ? 0 : 2;
             }),
             0);
+}
+
+// The system's errors arrive, and each call is the one that it has to be: nothing but a call of
+// the system makes bytes durable.
+TEST_F(OpenDeviceTest, ReportsWhatTheSystemSaysToEachCall) {
+  struct Case {
+    int system_call;
+    int error_number;
+    ErrorCode code;
+    Status (*run)(BlockDevice& device, DmaBuffer& buffer);
+  };
+  const auto read = [](BlockDevice& device, DmaBuffer& buffer) {
+    return device.Read(0, buffer.bytes());
+  };
+  const auto write = [](BlockDevice& device, DmaBuffer& buffer) {
+    return device.Write(0, buffer.bytes());
+  };
+  const auto write_through = [](BlockDevice& device, DmaBuffer& buffer) {
+    return device.Write(0, buffer.bytes(), Durability::kThrough);
+  };
+  const auto flush = [](BlockDevice& device, DmaBuffer&) { return device.Flush(); };
+  const auto discard = [](BlockDevice& device, DmaBuffer&) { return device.Discard(0, 4096); };
+  const Case cases[] = {
+      {SYS_pread64, EIO, ErrorCode::kIo, read},
+      {SYS_pread64, ENODATA, ErrorCode::kIo, read},
+      {SYS_pwrite64, ENOSPC, ErrorCode::kNoSpace, write},
+      {SYS_pwrite64, EIO, ErrorCode::kIo, write},
+      {SYS_pwritev2, EIO, ErrorCode::kIo, write_through},
+      {SYS_fdatasync, EIO, ErrorCode::kIo, flush},
+      {SYS_fallocate, EIO, ErrorCode::kIo, discard},
+  };
+  for (const Case& each : cases) {
+    EXPECT_EQ(InAnotherProcess([&] {
+                const auto device = OpenDevice("file:" + file_);
+                if (!device || !Refuse(each.system_call, each.error_number)) return 1;
+                auto buffer = device.value()->AllocateBuffer(4096).value();
+                const Status status = each.run(*device.value(), buffer);
+                return !status && status.error().code() == each.code ? 0 : 2;
+              }),
+              0)
+        << "system call " << each.system_call << ": " << strerror(each.error_number);
+  }
+}
+
+TEST_F(OpenDeviceTest, WritesThroughByAFlushWhereThereIsNoOtherWay) {
+  for (bool flush_fails : {false, true}) {
+    EXPECT_EQ(InAnotherProcess([&] {
+                const auto device = OpenDevice("file:" + file_);
+                if (!device || !Refuse(SYS_pwritev2, EOPNOTSUPP)) return 1;
+                if (flush_fails && !Refuse(SYS_fdatasync, EIO)) return 1;
+                auto buffer = device.value()->AllocateBuffer(4096).value();
+                const Status status =
+                    device.value()->Write(0, buffer.bytes(), Durability::kThrough);
+                return status.ok() == flush_fails ? 2 : 0;
+              }),
+              0);
+  }
 }
 
 TEST_F(OpenDeviceTest, UsesPreadOnAFileSystemInMemory) {
