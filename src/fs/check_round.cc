@@ -16,6 +16,17 @@ constexpr uint64_t kMaxNextInode = UINT64_MAX / 2;
 // How far the next inode number is moved beyond those in use, should some have been lost.
 constexpr uint64_t kInodeGap = 1 << 20;
 
+// More than a file can be charged: no disk below has ever had the room.
+constexpr uint64_t kMaxChargeBytes = uint64_t{1} << 52;
+
+// Whether a file has reserved more than there can be.
+bool ReservesTooMuch(const InodeRecord& record, const MetaRecord& meta) {
+  const uint64_t limit = meta.capacity_bytes == 0 ? kMaxChargeBytes : meta.capacity_bytes;
+  uint64_t blocks = 0;
+  for (const BlockRange& range : record.preallocated) blocks += range.size();
+  return blocks > limit / meta.block_size_bytes;
+}
+
 std::string Number(uint64_t value) { return std::to_string(value); }
 
 uint64_t InlineCharge(uint64_t bytes) { return (bytes + 511) / 512 * 512; }
@@ -166,6 +177,7 @@ Result<bool> CheckRound::Correct(InodeRecord& record) {
   } else if (!record.IsDirectory()) {
     set(record.parent, InodeNumber{});
   }
+  if (ReservesTooMuch(record, meta_)) set(record.preallocated, {});
   if (record.IsRegular()) {
     if (!record.Has(InodeRecord::kHasBlocks) || record.inline_data.empty()) return corrected;
     corrected = true;
@@ -205,7 +217,7 @@ Status CheckRound::ScanInodes() {
   return ScanScope(Schema::Scope::kInode,
                    [&](std::string_view key, std::string_view value) -> Status {
                      const auto parsed = schema_.ParseInode(key);
-                     if (!parsed || parsed->inode.value == 0) {
+                     if (!parsed || !IsInodeNumber(parsed->inode)) {
                        ReportKey("malformed inode key", key);
                      } else if (parsed->stripe) {
                        AddStripe(*parsed, key, value);
@@ -261,7 +273,7 @@ Status CheckRound::AddInode(InodeNumber number, std::string_view key, std::strin
   } else if (is_damaged || is_corrected) {
     Report(Kind::kMalformed,
            is_damaged ? "corrupt " + InodeText(number) + ", in one field only"
-                      : InodeText(number) + " has fields that contradict its type",
+                      : InodeText(number) + " has fields that contradict each other",
            {.inode = number}, [record = std::move(record)](RecordStore& records) {
              return records.StoreInode(record);
            });
@@ -373,10 +385,12 @@ void CheckRound::CheckReachable() {
 
 void CheckRound::CheckCounts(const Inode& inode) {
   const InodeNumber number{inode.number};
-  if (inode.IsOrphan() && number != kRootInode) return;
+  // An orphan gives back in steps what it was charged.
+  const bool is_orphan = inode.IsOrphan() && number != kRootInode;
+  if (is_orphan && inode.charged <= kMaxChargeBytes) return;
   const uint32_t nlink = inode.IsDirectory() ? 2 : inode.links;
   // What has no name gets its count with one in lost+found.
-  const bool is_named = inode.links > 0 || number == kRootInode;
+  const bool is_named = !is_orphan && (inode.links > 0 || number == kRootInode);
   if (inode.nlink != nlink && is_named) {
     Report(Kind::kCount,
            InodeText(number) + " has link count " + Number(inode.nlink) + ", not " + Number(nlink),

@@ -205,6 +205,11 @@ class CheckRound {
   uint64_t keys_seen_ = 0;
 };
 
+// Whether an inode may have the number: one that has a next, and is not "none".
+inline bool IsInodeNumber(InodeNumber inode) {
+  return inode.value != 0 && inode.value != UINT64_MAX;
+}
+
 // "inode 7"
 std::string InodeText(InodeNumber inode);
 

@@ -70,7 +70,8 @@ Status CheckRound::AddDentry(std::string_view key, std::string_view value) {
     ReportKey("malformed entry", key);
     return {};
   }
-  const auto dentry = DentryRecord::Decode(value);
+  auto dentry = DentryRecord::Decode(value);
+  if (dentry && !IsInodeNumber(dentry->inode)) dentry = Error(ErrorCode::kCorrupt, "entry");
   const bool is_name = IsName(parsed->name);
   if (!dentry || !is_name || dentry->inode == kRootInode) {
     const char* what = "corrupt entry";
@@ -93,7 +94,7 @@ Status CheckRound::AddDentry(std::string_view key, std::string_view value) {
   }
   Inode* parent = Find(parsed->parent);
   Inode* child = Find(dentry->inode);
-  if (parent == nullptr && child != nullptr) {
+  if (parent == nullptr && child != nullptr && IsInodeNumber(parsed->parent)) {
     // It looks like a directory: this entry lies in it.
     if (TRY(Lose(parsed->parent)) == nullptr) {
       Postpone();

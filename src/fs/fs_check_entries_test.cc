@@ -310,7 +310,7 @@ TEST_F(FsCheckEntriesTest, MendsFieldsThatATypeDoesNotHave) {
     const std::string sound = ValueOf(schema_->Inode(number));
     DamageInode(number, change);
     EXPECT_EQ(Run(false).finding_count, 1u);
-    ExpectFoundAndMended("has fields that contradict its type");
+    ExpectFoundAndMended("has fields that contradict each other");
     EXPECT_EQ(ValueOf(schema_->Inode(number)), sound);
   };
   expect_mended(small_, [&](InodeRecord& r) { r.parent = dir_; });
@@ -386,6 +386,17 @@ TEST_F(FsCheckEntriesTest, AnEntryInAFileGoesAndItsInodeIsFound) {
     ASSERT_TRUE(
         fs->Rename(context_, lost, LostName(small_).substr(12), kRootInode, "small", 0).ok());
   }
+}
+
+TEST_F(FsCheckEntriesTest, AnEntryInWhatIsNoInodeNumberGoes) {
+  for (InodeNumber none : {InodeNumber{0}, InodeNumber{UINT64_MAX}}) {
+    Damage([&](RecordStore& r) { ASSERT_TRUE(r.StoreDentry(none, "x", {small_, S_IFREG}).ok()); });
+    ExpectFoundAndMended("entry of no directory");
+  }
+  Damage([&](RecordStore& r) {
+    ASSERT_TRUE(r.StoreDentry(kRootInode, "x", {{UINT64_MAX}, S_IFDIR}).ok());
+  });
+  ExpectFoundAndMended("corrupt entry: \"/x\"");
 }
 
 TEST_F(FsCheckEntriesTest, AnEntryOfNothingInNothingGoes) {

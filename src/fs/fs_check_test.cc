@@ -190,6 +190,24 @@ TEST_F(FsCheckTest, MendsAWrongCharge) {
   ExpectFoundAndMended("is charged 1 bytes, not 512");
 }
 
+TEST_F(FsCheckTest, NoChargeIsMoreThanADiskCanHold) {
+  // Else usage could not be added up.
+  DamageInode(file_, [](InodeRecord& r) { r.preallocated = {{{8}, {uint64_t{1} << 50}}}; });
+  ExpectFoundAndMended("has fields that contradict each other");
+  EXPECT_TRUE(InodeOf(file_).preallocated.empty());
+  InodeNumber orphan;
+  {
+    const auto fs = Mount();
+    orphan = Create(*fs, kRootInode, "orphan", std::string(30 * kBlock, 'o'));
+    ASSERT_TRUE(fs->Unlink(context_, kRootInode, "orphan").ok());
+  }
+  DamageInode(orphan, [](InodeRecord& r) {
+    EXPECT_EQ(r.nlink, 0u);
+    r.charged_bytes = UINT64_MAX / 2;
+  });
+  ExpectFoundAndMended("is charged 9223372036854775807 bytes, not 122880");
+}
+
 TEST_F(FsCheckTest, MendsAWrongUsageCount) {
   for (const UsageRecord& wrong : {UsageRecord{1, 4, true}, UsageRecord{2 * kBlock + 512, 3, true},
                                    UsageRecord{1 << 30, 4, true}, UsageRecord{1, 100, false},
@@ -289,6 +307,8 @@ TEST_F(FsCheckTest, MendsTheKeyOfMoves) {
 TEST_F(FsCheckTest, DeletesMalformedInodeKeys) {
   const std::string inode = ValueOf(schema_->Inode(small_));
   Put(schema_->Inode({0}), inode);
+  ExpectFoundAndMended("malformed inode key");
+  Put(schema_->Inode({UINT64_MAX}), inode);
   ExpectFoundAndMended("malformed inode key");
   Put(std::string(schema_->Inode(small_).view()) + "x", inode);
   ExpectFoundAndMended("malformed inode key");
