@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <string_view>
 
@@ -52,6 +53,8 @@ class EmbeddedStore : public ClaimedStore {
     options.create = mode == Mode::kCreate;
     options.read_only = mode == Mode::kRead;
     options.memory_bytes = StoreShare(memory_bytes);
+    // The file system syncs in time, its data file first.
+    options.wal.sync_interval = std::chrono::hours(24);
     Result<std::unique_ptr<kv::RocksKv>> kv = kv::RocksKv::Open(options);
     if (!kv) return Explain(kv.error());
     kv_ = *std::move(kv);

@@ -10,7 +10,7 @@ namespace tifs::fs {
 namespace {
 
 // How long access times and released blocks may wait.
-constexpr auto kTidyInterval = std::chrono::seconds(3);
+constexpr auto kTidyInterval = std::chrono::seconds(5);
 constexpr auto kRetryInterval = std::chrono::seconds(1);
 constexpr auto kFreeSpaceLimit = std::chrono::seconds(5);
 constexpr size_t kAtimesAtOnce = 128;
@@ -76,9 +76,9 @@ void Background::Run() {
 }
 
 void Background::PlanTidy(std::optional<std::chrono::nanoseconds>& tidy_at) {
-  const bool waits =
-      !mount_.read_only && (mount_.atimes.size() > 0 || mount_.blocks->HasReleased());
-  if (!waits) {
+  const bool waits = !mount_.read_only &&
+                     (mount_.unsynced || mount_.atimes.size() > 0 || mount_.blocks->HasReleased());
+  if (!waits || !mount_.store.ReadOnlyReason().empty()) {
     tidy_at.reset();
   } else if (!tidy_at) {
     tidy_at = mount_.clock.Monotonic() + kTidyInterval;
@@ -131,6 +131,7 @@ void Background::FreeSpace() {
 
 Status Background::Tidy() {
   TRY(StoreAtimes());
+  if (mount_.unsynced && !mount_.read_only) TRY(Sync());
   return Recycle();
 }
 
@@ -141,6 +142,7 @@ Status Background::Recycle() {
 }
 
 Status Background::Sync() {
+  mount_.unsynced = false;
   const uint64_t mark = TRY(mount_.blocks->SyncData());
   TRY(mount_.store.Sync());
   mount_.blocks->RecordsSynced(mark);

@@ -34,7 +34,7 @@ class Background {
   Status StoreAtimes();
   // Everything that was committed before is durable.
   Status Sync();
-  // Stores access times and gives released space back.
+  // Stores access times, makes what nobody synced durable and gives released space back.
   Status Tidy();
   // Whether a step is under way, which may give space back.
   bool busy() const { return busy_.load(std::memory_order_relaxed); }

@@ -83,6 +83,7 @@ Status CheckRound::Run(CheckReport& report) {
   for (const Inode& inode : inodes_) CheckCounts(inode);
   TRY(CheckUsage(report));
   TRY(CheckNextInode());
+  TRY(ScanDeferred());
   TRY(ScanUnknown());
   report.inodes = inodes_.size();
   report.directories = static_cast<uint64_t>(std::ranges::count_if(inodes_, &Inode::IsDirectory));

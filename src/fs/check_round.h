@@ -187,6 +187,7 @@ class CheckRound {
   void AddXattr(std::string_view key, std::string_view value);
   void AddAcl(Inode& inode, std::string_view name, std::string_view key, std::string_view value);
   Status ScanLeftovers(CheckReport& report);
+  Status ScanDeferred();
   Status ScanUnknown();
 
   kv::Transaction& txn_;

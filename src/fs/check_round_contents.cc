@@ -3,6 +3,7 @@
 
 #include "base/coding.h"
 #include "fs/check_round.h"
+#include "fs/data/deferred_writes.h"
 #include "fs/lost_and_found.h"
 #include "fs/posix_acl.h"
 
@@ -312,10 +313,19 @@ Status CheckRound::ScanLeftovers(CheckReport& report) {
       });
 }
 
+Status CheckRound::ScanDeferred() {
+  return ScanScope(Schema::Scope::kDeferred, [&](std::string_view key, std::string_view value) {
+    if (!schema_.ParseDeferred(key) || !DeferredValue::Decode(value)) {
+      ReportKey("corrupt deferred write", key);
+    }
+    return OkStatus();
+  });
+}
+
 Status CheckRound::ScanUnknown() {
-  static constexpr std::array kScopes = {Schema::Scope::kInode, Schema::Scope::kBlock,
-                                         Schema::Scope::kDentry, Schema::Scope::kXattr,
-                                         Schema::Scope::kLeftover};
+  static constexpr std::array kScopes = {Schema::Scope::kInode,    Schema::Scope::kBlock,
+                                         Schema::Scope::kDentry,   Schema::Scope::kXattr,
+                                         Schema::Scope::kLeftover, Schema::Scope::kDeferred};
   const auto is_known = [&](std::string_view key) {
     return std::ranges::any_of(kScopes, [&](Schema::Scope scope) {
       const KeySpan span = schema_.AllOf(scope);

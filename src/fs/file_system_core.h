@@ -120,6 +120,7 @@ class FileSystem::Core {
     mount.space.AwaitOperations();
     const auto store_all = [&]() -> Status {
       TRY(Sync());
+      TRY(mount.blocks->Settle());
       TRY(mount.space.Close());
       return mount.store.Sync();
     };
@@ -217,6 +218,7 @@ class FileSystem::Core {
     }
     TRY(background.Tidy());
     TRY(Sync());
+    TRY(mount.blocks->Settle());
     TRY(mount.space.Close());
     return mount.store.Sync();
   }

@@ -73,7 +73,10 @@ Status Operation::Leave(InodeNumber inode, LeftoverKind kind) {
 void Operation::Committed() {
   committed_ = true;
   mount.blocks->Committed(blocks);
-  if (!blocks.released.empty()) mount.leftovers.WakeIdle();
+  if (!blocks.released.empty() || !mount.unsynced.load(std::memory_order_relaxed)) {
+    mount.unsynced.store(true, std::memory_order_relaxed);
+    mount.leftovers.WakeIdle();
+  }
   for (const Leftover& leftover : left_) {
     if (leftover.kind == LeftoverKind::kOrphan &&
         mount.handles.MarkUnlinked(leftover.inode, leftover.begun)) {

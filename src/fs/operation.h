@@ -41,6 +41,8 @@ struct MountState {
   const Schema schema;
   InodeNumber root = kRootInode;
   std::atomic<bool> read_only{false};
+  // Something was committed since the last Sync began.
+  std::atomic<bool> unsynced{false};
 
   kv::TransactionRunner runner;
   InodeAllocator inode_allocator;

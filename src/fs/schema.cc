@@ -97,6 +97,10 @@ Key Schema::Leftover(kv::Timestamp begun, InodeNumber inode) const {
 
 Key Schema::Usage() const { return KeyWriter(prefix_, Scope::kUsage).Integer(uint64_t{0}).Done(); }
 
+Key Schema::Deferred(uint64_t number) const {
+  return KeyWriter(prefix_, Scope::kDeferred).Integer(number).Done();
+}
+
 KeySpan Schema::AllOf(Scope scope) const {
   return {KeyWriter(prefix_, scope).Done(),
           KeyWriter(prefix_).Integer(static_cast<uint8_t>(static_cast<uint8_t>(scope) + 1)).Done()};
@@ -168,6 +172,12 @@ std::optional<Schema::LeftoverKey> Schema::ParseLeftover(std::string_view key) c
   if (!body || body->size() != 16) return std::nullopt;
   return LeftoverKey{LoadBigEndian<uint64_t>(body->data()),
                      {LoadBigEndian<uint64_t>(body->data() + 8)}};
+}
+
+std::optional<uint64_t> Schema::ParseDeferred(std::string_view key) const {
+  const auto body = BodyOf(key, Scope::kDeferred);
+  if (!body || body->size() != 8) return std::nullopt;
+  return LoadBigEndian<uint64_t>(body->data());
 }
 
 }  // namespace tifs::fs

@@ -37,13 +37,14 @@ class Schema {
   static constexpr size_t kMaxPrefixBytes = 16;
 
   enum class Scope : uint8_t {
-    kGlobal = 0,    // meta, next inode, tree
-    kInode = 1,     // inodes and directory stripes
-    kBlock = 2,     // file blocks
-    kDentry = 4,    // directory entries
-    kXattr = 5,     // extended attributes
-    kLeftover = 8,  // work that an operation left: orphans, clears
-    kUsage = 9,     // space and inodes in use
+    kGlobal = 0,     // meta, next inode, tree
+    kInode = 1,      // inodes and directory stripes
+    kBlock = 2,      // file blocks
+    kDentry = 4,     // directory entries
+    kXattr = 5,      // extended attributes
+    kLeftover = 8,   // work that an operation left: orphans, clears
+    kUsage = 9,      // space and inodes in use
+    kDeferred = 10,  // writes to the data file
   };
 
   // `prefix`: what every key begins with, at most kMaxPrefixBytes. `hash_seed`: from Meta; it
@@ -61,6 +62,7 @@ class Schema {
   Key Xattr(InodeNumber inode, std::string_view name) const;
   Key Leftover(kv::Timestamp begun, InodeNumber inode) const;
   Key Usage() const;
+  Key Deferred(uint64_t number) const;
 
   KeySpan AllOf(Scope scope) const;
   // Every key of this file system.
@@ -70,6 +72,9 @@ class Schema {
   // Entries whose hash is at least `first_hash`.
   KeySpan Dentries(InodeNumber parent, uint64_t first_hash = 0) const;
   KeySpan Xattrs(InodeNumber inode) const;
+
+  // The number of a deferred write.
+  std::optional<uint64_t> ParseDeferred(std::string_view key) const;
 
   // Where a name stands in its directory: 56 bits, at least kFirstNameHash.
   uint64_t NameHash(std::string_view name) const;

@@ -41,6 +41,7 @@ TEST(SchemaTest, KeysAreTheBytesOfTheDocument) {
             FromHex("04 0000000000000001 7fe38aef024bf7 66696c65"));
   EXPECT_EQ(Bytes(schema.Xattr({2}, "user.x")), FromHex("05 0000000000000002 757365722e78"));
   EXPECT_EQ(Bytes(schema.Leftover(0x1122, {2})), FromHex("08 0000000000001122 0000000000000002"));
+  EXPECT_EQ(Bytes(schema.Deferred(0x1122)), FromHex("0a 0000000000001122"));
   EXPECT_EQ(Bytes(schema.Usage()), FromHex("09 0000000000000000"));
 }
 
@@ -78,6 +79,7 @@ TEST(SchemaTest, KeysParseToWhatTheyWereMadeOf) {
     EXPECT_EQ(schema.ParseBlock(schema.Block(inode, {number}))->index.value, number);
     EXPECT_EQ(schema.ParseLeftover(schema.Leftover(number, {7}))->begun, number);
     EXPECT_EQ(schema.ParseLeftover(schema.Leftover(number, {7}))->inode.value, 7u);
+    EXPECT_EQ(schema.ParseDeferred(schema.Deferred(number)), number);
     for (const std::string& name :
          {std::string("a"), std::string("\xff\n\x01", 3), std::string(kMaxNameBytes, 'n')}) {
       const Key dentry = schema.Dentry(inode, name);

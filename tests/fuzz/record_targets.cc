@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fs/data/block_value.h"
+#include "fs/data/deferred_writes.h"
 #include "fs/records.h"
 #include "fuzz_target.h"
 
@@ -177,6 +178,11 @@ std::string MakeBlock(Random& random) {
   return value + RandomBytes(random, random.Below(300));
 }
 
+std::string MakeDeferred(Random& random) {
+  const std::string data = RandomBytes(random, random.Below(300));
+  return fs::DeferredValue{RandomInteger(random), data}.Encode();
+}
+
 constexpr Target kTargets[] = {
     {"inode_record", RunInode, MakeInode},
     {"stripe_record", RunSmall<StripeRecord>, MakeStripe},
@@ -185,6 +191,7 @@ constexpr Target kTargets[] = {
     {"leftover_record", RunSmall<LeftoverRecord>, MakeLeftover},
     {"usage_record", RunSmall<UsageRecord>, MakeUsage},
     {"block_value", RunBlock, MakeBlock},
+    {"deferred_value", RunSmall<fs::DeferredValue>, MakeDeferred},
 };
 
 }  // namespace

@@ -29,6 +29,12 @@ struct StoredBlock {
 // Returns whether to go on.
 using BlockVisitor = std::function<bool(const StoredBlock&)>;
 
+// A write to a data file whose bytes the store keeps, too (see deferred_writes.h).
+struct DeferredWrite {
+  uint64_t number = 0;
+  uint64_t size_bytes = 0;
+};
+
 // What one transaction does to blocks: the store's transaction, and the slots of a data file that
 // it takes and gives up (none where blocks are values of the store). Ended by exactly one of
 // BlockStore::Committed and BlockStore::Abandoned.
@@ -40,6 +46,10 @@ struct BlockTransaction {
   std::vector<uint64_t> released;
   // Slots of live blocks that it wrote to beyond their length.
   std::vector<uint64_t> grown;
+  std::vector<DeferredWrite> deferred;
+  // Of the bytes that the call in hand has still to write, how many, from the first on, are
+  // deferred.
+  uint64_t to_defer_bytes = 0;
 };
 
 // Where the bytes of file blocks live: the seam below files. Each call works through the caller's
@@ -59,12 +69,12 @@ class BlockStore {
   virtual Status Read(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
                       std::span<char> out) = 0;
   // Writes `data`; new blocks get the record's clear epoch. Blocks with index >= `fresh_from` are
-  // known to be absent. `moved`: part of `data` is the file's own, moved here from its record, and
-  // must not be lost if the new record outlives a crash. Returns by how much the file's charge
-  // changes.
+  // known to be absent. The first `moved_bytes` of `data` are the file's own, moved here from its
+  // record, and must not be lost if the new record outlives a crash. Returns by how much the file's
+  // charge changes.
   virtual Result<int64_t> Write(BlockTransaction& txn, const InodeRecord& inode,
                                 uint64_t offset_bytes, std::string_view data, BlockIndex fresh_from,
-                                bool moved) = 0;
+                                size_t moved_bytes) = 0;
   // Makes [begin, end) read as zeros: deletes blocks that are wholly inside, and blocks that are
   // not live; cuts or zeroes the others. Returns by how much the file's charge changes.
   virtual Result<int64_t> Zero(BlockTransaction& txn, const InodeRecord& inode,
@@ -101,6 +111,8 @@ class BlockStore {
   virtual void RecordsSynced(uint64_t mark) { (void)mark; }
   // Whether blocks were released whose space a sync and then Recycle would give back.
   virtual bool HasReleased() const { return false; }
+  // Before the store is closed in good order: leaves nothing in it for the next start to do.
+  virtual Status Settle() { return {}; }
   // Gives back the space of blocks whose release is durable.
   virtual Status Recycle() { return {}; }
 };

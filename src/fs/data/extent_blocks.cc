@@ -28,10 +28,13 @@ std::string EncodeExtent(uint32_t epoch, uint64_t slot, uint32_t length_bytes) {
 
 Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t block_size_bytes,
                             bool read_only) {
+  store_ = &store;
   schema_ = &schema;
   block_size_bytes_ = block_size_bytes;
-  if (read_only) return {};
+  deferred_.Attach(store, schema);
   const uint64_t slot_limit = (TRY(device_->Size()) + kMaxLostBytes) / block_size_bytes;
+  TRY(deferred_.Replay(*device_, slot_limit * block_size_bytes, read_only));
+  if (read_only) return {};
   const std::unique_ptr<kv::Transaction> txn = TRY(store.Begin());
   const KeySpan all = schema.AllOf(Schema::Scope::kBlock);
   TRY(txn->Scan(
@@ -42,16 +45,20 @@ Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t blo
         if (!block || !extent) {
           LogError("corrupt block at key \"{}\"", EscapeForLog(key));
         } else {
-          MarkNamed(extent->slot, slot_limit, key);
-          if (extent->length_bytes < block_size_bytes) doubtful_tails_.Insert(extent->slot);
+          MarkNamed(*extent, slot_limit, key);
         }
         return true;
       }));
   return DiscardUnnamed();
 }
 
-void ExtentBlocks::MarkNamed(uint64_t slot, uint64_t slot_limit, std::string_view key) {
-  if (slot < slot_limit && slots_.MarkUsed(slot)) return;
+void ExtentBlocks::MarkNamed(const ExtentReference& extent, uint64_t slot_limit,
+                             std::string_view key) {
+  const uint64_t slot = extent.slot;
+  if (slot < slot_limit && slots_.MarkUsed(slot)) {
+    if (extent.length_bytes < block_size_bytes_) doubtful_tails_.Set(slot);
+    return;
+  }
   slots_.Distrust(slot);
   LogError("corrupt block at key \"{}\": slot {} {}", EscapeForLog(key), slot,
            slot < slot_limit ? "is another block's too" : "lies far beyond the data file");
@@ -169,11 +176,15 @@ Status ExtentBlocks::PutBlock(BlockTransaction& txn, const InodeRecord& inode, B
   return txn.kv.Put(schema_->Block(inode.number, index), EncodeExtent(epoch, slot, length_bytes));
 }
 
-Status ExtentBlocks::WriteDevice(uint64_t offset_bytes, std::string_view data) {
+Status ExtentBlocks::WriteDevice(BlockTransaction& txn, uint64_t offset_bytes,
+                                 std::string_view data) {
   if (failed_) return Error(ErrorCode::kReadOnly, "a sync of the data file has failed");
+  const std::string_view deferred = data.substr(0, txn.to_defer_bytes);
+  if (!deferred.empty()) TRY(deferred_.Put(txn, offset_bytes, deferred));
+  txn.to_defer_bytes -= deferred.size();
   TRY(device_->Write(offset_bytes, data));
   // After the write and before its transaction commits: whoever syncs a committed write sees it.
-  dirty_.store(true, std::memory_order_seq_cst);
+  if (deferred.size() < data.size()) dirty_.store(true, std::memory_order_seq_cst);
   return {};
 }
 
@@ -204,7 +215,7 @@ Result<int64_t> ExtentBlocks::WriteNew(BlockTransaction& txn, const InodeRecord&
     const SlotRun run = slots_.Take(last - first + 1);
     for (uint64_t i = 0; i < run.count; ++i) txn.taken.push_back(run.first + i);
     const uint64_t size = std::min<uint64_t>(data.size(), run.count * block_size_bytes_ - in_first);
-    TRY(WriteDevice(run.first * block_size_bytes_ + in_first, data.substr(0, size)));
+    TRY(WriteDevice(txn, run.first * block_size_bytes_ + in_first, data.substr(0, size)));
     for (uint64_t i = 0; i < run.count; ++i) {
       const BlockIndex index{first + i};
       const auto length = static_cast<uint32_t>(
@@ -223,16 +234,16 @@ Result<int64_t> ExtentBlocks::WriteNew(BlockTransaction& txn, const InodeRecord&
 // beyond the length that counts. Before the block grows again they go, and durably: else a crash
 // after that could bring them back under the new length.
 Status ExtentBlocks::ClearTail(const Present& present) {
-  if (!doubtful_tails_.Contains(present.slot)) return {};
+  if (!doubtful_tails_.Test(present.slot)) return {};
   const uint64_t begin = present.slot * block_size_bytes_ + present.length_bytes;
   std::string tail(block_size_bytes_ - present.length_bytes, '\0');
   TRY(device_->Read(begin, tail));
   if (tail.find_first_not_of('\0') != tail.npos) {
     std::ranges::fill(tail, '\0');
-    TRY(WriteDevice(begin, tail));
+    TRY(device_->Write(begin, tail));
     TRY(SyncDevice());
   }
-  doubtful_tails_.Erase(present.slot);
+  doubtful_tails_.Clear(present.slot);
   return {};
 }
 
@@ -248,9 +259,11 @@ Result<int64_t> ExtentBlocks::WriteOver(BlockTransaction& txn, const InodeRecord
     txn.grown.push_back(present.slot);
   }
   if (from > present.length_bytes) {
-    TRY(WriteDevice(start + present.length_bytes, std::string(from - present.length_bytes, '\0')));
+    const std::string gap(from - present.length_bytes, '\0');
+    if (txn.to_defer_bytes > 0) txn.to_defer_bytes += gap.size();
+    TRY(WriteDevice(txn, start + present.length_bytes, gap));
   }
-  TRY(WriteDevice(start + from, data));
+  TRY(WriteDevice(txn, start + from, data));
   if (length <= present.length_bytes) return int64_t{0};
   TRY(PutBlock(txn, inode, present.index, present.slot, length, inode.clear_epoch));
   return static_cast<int64_t>(inode.ChargeOf(present.index, length, block_size_bytes_)) -
@@ -260,7 +273,14 @@ Result<int64_t> ExtentBlocks::WriteOver(BlockTransaction& txn, const InodeRecord
 
 Result<int64_t> ExtentBlocks::Write(BlockTransaction& txn, const InodeRecord& inode,
                                     uint64_t offset_bytes, std::string_view data,
-                                    BlockIndex fresh_from, bool moved) {
+                                    BlockIndex fresh_from, size_t moved_bytes) {
+  if (deferred_.kept_bytes() > DeferredWrites::kMaxKeptBytes) {
+    MutexLock lock(sync_mutex_);
+    TRY(Checkpoint());
+  }
+  // Where the next sync has to flush the data file anyway, what is not moved need not be deferred.
+  const bool defer = deferred_.Suits(data.size()) && !dirty_.load(std::memory_order_relaxed);
+  txn.to_defer_bytes = defer ? data.size() : moved_bytes;
   const BlockRange range{{offset_bytes / block_size_bytes_},
                          {(offset_bytes + data.size() - 1) / block_size_bytes_ + 1}};
   const std::vector<Present> present =
@@ -290,7 +310,6 @@ Result<int64_t> ExtentBlocks::Write(BlockTransaction& txn, const InodeRecord& in
   if (done < data.size()) {
     charge_delta += TRY(WriteNew(txn, inode, offset_bytes + done, data.substr(done)));
   }
-  if (moved) TRY(SyncDevice());
   return charge_delta;
 }
 
@@ -307,7 +326,10 @@ Result<uint32_t> ExtentBlocks::CutOut(BlockTransaction& txn, const InodeRecord& 
   const uint64_t slot = slots_.Take(1).first;
   txn.taken.push_back(slot);
   txn.released.push_back(block.slot);
-  TRY(WriteDevice(slot * block_size_bytes_, bytes));
+  const bool defer = length <= DeferredWrites::kMaxMovedBytes;
+  txn.to_defer_bytes = defer ? length : 0;
+  TRY(WriteDevice(txn, slot * block_size_bytes_, bytes));
+  if (!defer) TRY(SyncDevice());
   TRY(PutBlock(txn, inode, block.index, slot, length, inode.clear_epoch));
   return length;
 }
@@ -318,7 +340,6 @@ Result<int64_t> ExtentBlocks::Zero(BlockTransaction& txn, const InodeRecord& ino
   const BlockRange range{{begin_bytes / block_size_bytes_},
                          {(end_bytes - 1) / block_size_bytes_ + 1}};
   int64_t charge_delta = 0;
-  bool moved = false;
   for (const Present& block : TRY(LoadPresent(txn, inode, range))) {
     const uint64_t start = block.index.value * block_size_bytes_;
     const uint64_t from = std::max(start, begin_bytes) - start;
@@ -327,7 +348,6 @@ Result<int64_t> ExtentBlocks::Zero(BlockTransaction& txn, const InodeRecord& ino
     if (block.live && (from > 0 || to < block.length_bytes)) {
       if (from >= to) continue;
       length = TRY(CutOut(txn, inode, block, from, to));
-      moved = true;
     } else {
       txn.released.push_back(block.slot);
       TRY(txn.kv.Delete(schema_->Block(inode.number, block.index)));
@@ -336,7 +356,6 @@ Result<int64_t> ExtentBlocks::Zero(BlockTransaction& txn, const InodeRecord& ino
         static_cast<int64_t>(inode.ChargeOf(block.index, length, block_size_bytes_)) -
         static_cast<int64_t>(inode.ChargeOf(block.index, block.length_bytes, block_size_bytes_));
   }
-  if (moved) TRY(SyncDevice());
   return charge_delta;
 }
 
@@ -346,20 +365,37 @@ Status ExtentBlocks::Delete(BlockTransaction& txn, InodeNumber inode, const Stor
 }
 
 void ExtentBlocks::Committed(BlockTransaction& txn) {
+  if (!txn.deferred.empty()) deferred_.Committed(txn);
   if (!txn.released.empty()) slots_.Release(txn.released);
 }
 
 void ExtentBlocks::Abandoned(BlockTransaction& txn) {
-  for (const uint64_t slot : txn.grown) doubtful_tails_.Insert(slot);
+  for (const uint64_t slot : txn.grown) doubtful_tails_.Set(slot);
   if (!txn.taken.empty()) slots_.ReleaseUnnamed(txn.taken);
+}
+
+Status ExtentBlocks::Checkpoint() {
+  std::vector<DeferredWrite> taken = deferred_.Take();
+  dirty_.store(false, std::memory_order_seq_cst);
+  if (Status synced = SyncDeviceLocked(); !synced) {
+    deferred_.PutBack(std::move(taken));
+    return synced;
+  }
+  return deferred_.Delete(std::move(taken));
 }
 
 Result<uint64_t> ExtentBlocks::SyncData() {
   const uint64_t mark = slots_.BeginSync();
+  deferred_.NoteSync();
   MutexLock lock(sync_mutex_);
   // Whoever waited for a sync that began after its own writes needs no other.
-  if (failed_ || dirty_.exchange(false)) TRY(SyncDeviceLocked());
+  if (failed_ || dirty_.load(std::memory_order_seq_cst)) TRY(Checkpoint());
   return mark;
+}
+
+Status ExtentBlocks::Settle() {
+  MutexLock lock(sync_mutex_);
+  return deferred_.kept_bytes() > 0 ? Checkpoint() : OkStatus();
 }
 
 Status ExtentBlocks::Recycle() {
@@ -367,6 +403,12 @@ Status ExtentBlocks::Recycle() {
   const std::vector<SlotRun> runs = slots_.TakeDurable();
   if (runs.empty()) return {};
   readers_.AwaitEarlier(clock_);
+  // A deferred write from before the release must not be done again to the slot's next block.
+  if (Status settled = Settle(); !settled) {
+    slots_.PutBack(runs);
+    return settled;
+  }
+  TRY(store_->Sync());
   const auto discard = [&]() -> Status {
     for (const SlotRun& run : runs) {
       TRY(device_->Discard(run.first * block_size_bytes_, run.count * block_size_bytes_));

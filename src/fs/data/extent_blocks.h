@@ -8,10 +8,12 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "fs/data/block_store.h"
+#include "fs/data/block_value.h"
+#include "fs/data/deferred_writes.h"
 #include "fs/data/extent_device.h"
 #include "fs/data/reader_epochs.h"
 #include "fs/data/slot_allocator.h"
-#include "fs/data/slot_set.h"
+#include "fs/data/slot_flags.h"
 
 namespace tifs::fs {
 
@@ -44,7 +46,7 @@ class ExtentBlocks : public BlockStore {
   Status Read(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
               std::span<char> out) override;
   Result<int64_t> Write(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
-                        std::string_view data, BlockIndex fresh_from, bool moved) override;
+                        std::string_view data, BlockIndex fresh_from, size_t moved_bytes) override;
   Result<int64_t> Zero(BlockTransaction& txn, const InodeRecord& inode, uint64_t begin_bytes,
                        uint64_t end_bytes) override;
   Status Scan(BlockTransaction& txn, InodeNumber inode, const BlockRange& range,
@@ -56,6 +58,7 @@ class ExtentBlocks : public BlockStore {
   Result<uint64_t> SyncData() override;
   void RecordsSynced(uint64_t mark) override { slots_.RecordsDurable(mark); }
   bool HasReleased() const override { return slots_.HasReleased(); }
+  Status Settle() override;
   Status Recycle() override;
 
  private:
@@ -77,26 +80,32 @@ class ExtentBlocks : public BlockStore {
   Status PutBlock(BlockTransaction& txn, const InodeRecord& inode, BlockIndex index, uint64_t slot,
                   uint32_t length_bytes, uint32_t epoch);
   // Notes that a block names a slot.
-  void MarkNamed(uint64_t slot, uint64_t slot_limit, std::string_view key);
+  void MarkNamed(const ExtentReference& extent, uint64_t slot_limit, std::string_view key);
   // kCorrupt for a slot whose bytes may be another block's.
   Status CheckTrusted(uint64_t slot) const;
   // Discards what no block names: the work of transactions that a crash interrupted.
   Status DiscardUnnamed();
   Result<uint32_t> CutOut(BlockTransaction& txn, const InodeRecord& inode, const Present& block,
                           uint64_t from, uint64_t to);
-  Status WriteDevice(uint64_t offset_bytes, std::string_view data);
+  // Writes to the device and, as far as txn.to_defer_bytes says, to the store.
+  Status WriteDevice(BlockTransaction& txn, uint64_t offset_bytes, std::string_view data);
+  // Syncs the device, and has the store forget the deferred writes that it has now.
+  Status Checkpoint() REQUIRES(sync_mutex_);
   Status SyncDevice() EXCLUDES(sync_mutex_);
   Status SyncDeviceLocked() REQUIRES(sync_mutex_);
 
   const std::unique_ptr<ExtentDevice> device_;
   Clock& clock_;
+  kv::Store* store_ = nullptr;
   const Schema* schema_ = nullptr;
   uint32_t block_size_bytes_ = 0;
   SlotAllocator slots_;
   // Slots in use whose bytes beyond their block's length may not be zeros.
-  SlotSet doubtful_tails_;
+  SlotFlags doubtful_tails_;
   ReaderEpochs readers_;
-  std::atomic<bool> dirty_{false};   // something was written since the last SyncData began
+  DeferredWrites deferred_;
+  // Something that is not deferred was written since the last sync of the device began.
+  std::atomic<bool> dirty_{false};
   std::atomic<bool> failed_{false};  // a sync has failed: latched
   // One sync of the device at a time: the kernel tells of a failed write once, to one of them.
   Mutex sync_mutex_;

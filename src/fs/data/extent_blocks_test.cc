@@ -24,9 +24,10 @@ class ExtentBlocksTest : public testing::Test {
 
   void Mount() {
     fs_.reset();
-    auto opened = FileSystem::Open(
-        store_, clock_, {.background_thread = false},
-        std::make_unique<ExtentBlocks>(std::make_unique<BorrowedExtentDevice>(device_), clock_));
+    auto blocks =
+        std::make_unique<ExtentBlocks>(std::make_unique<BorrowedExtentDevice>(device_), clock_);
+    blocks_ = blocks.get();
+    auto opened = FileSystem::Open(store_, clock_, {.background_thread = false}, std::move(blocks));
     ASSERT_TRUE(opened.ok()) << opened.error().ToString();
     fs_ = *std::move(opened);
   }
@@ -61,6 +62,27 @@ class ExtentBlocksTest : public testing::Test {
       if (!*more) return;
     }
   }
+  // The mount ends without closing; it is kept to the end, when nothing it does matters.
+  void Crash() {
+    crashed_.push_back(std::move(fs_));
+    Mount();
+  }
+  // A crash that loses all that was written to the data file.
+  void CrashAndLoseTheDataFile() {
+    ASSERT_TRUE(device_.Truncate(0).ok());
+    Crash();
+  }
+  size_t deferred_count() {
+    const Schema schema;
+    const KeySpan all = schema.AllOf(Schema::Scope::kDeferred);
+    size_t count = 0;
+    auto txn = store_.Begin();
+    EXPECT_TRUE((*txn)
+                    ->Scan(all.range(), 0, kv::Direction::kForward,
+                           [&](std::string_view, std::string_view) { return ++count > 0; })
+                    .ok());
+    return count;
+  }
   void ExpectClean() {
     const auto report = Check(store_, clock_, {});
     EXPECT_EQ(report->finding_count, 0u) << report->findings.front().what;
@@ -71,6 +93,8 @@ class ExtentBlocksTest : public testing::Test {
   ManualClock clock_;
   const OpContext context_;
   std::unique_ptr<FileSystem> fs_;
+  ExtentBlocks* blocks_ = nullptr;
+  std::vector<std::unique_ptr<FileSystem>> crashed_;
 };
 
 TEST_F(ExtentBlocksTest, WhatALostGrowthLeftGoesDurablyBeforeTheBlockGrows) {
@@ -155,18 +179,109 @@ TEST_F(ExtentBlocksTest, WhatACrashLeftUnnamedIsDiscardedAtTheNextStart) {
   EXPECT_EQ(device_.bytes().size(), 2 * kBlock);
 }
 
-TEST_F(ExtentBlocksTest, MovingInlineDataSyncsItFirst) {
+TEST_F(ExtentBlocksTest, MovedBytesAreInTheirTransaction) {
   const InodeNumber inode = Create("a");
   Write(inode, 0, "in line");
   const uint64_t syncs = device_.syncs();
-  Write(inode, kBlock, "beyond");
-  EXPECT_EQ(device_.syncs(), syncs + 1);
+  Write(inode, kBlock, std::string(3 * DeferredWrites::kMaxBytes, 'b'));
+  EXPECT_EQ(device_.syncs(), syncs);
+  CrashAndLoseTheDataFile();
   EXPECT_EQ(Read(inode, 0, 7), "in line");
+}
+
+TEST_F(ExtentBlocksTest, BytesThatACutLeavesAreInItsTransaction) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(20 * kBlock, 'a'));
+  Truncate(inode, 100);
+  CrashAndLoseTheDataFile();
+  EXPECT_TRUE(Read(inode, 0, kBlock) == std::string(100, 'a'));
+}
+
+TEST_F(ExtentBlocksTest, ASmallWriteIsDurableByTheStoreAlone) {
+  const InodeNumber inode = Create("a");
+  const uint64_t syncs = device_.syncs();
+  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  Write(inode, 100, "over it");
+  Write(inode, 3 * kBlock, "beyond a gap");
+  ASSERT_TRUE(fs_->Fsync(context_, inode, false).ok());
+  EXPECT_EQ(device_.syncs(), syncs);
+  CrashAndLoseTheDataFile();
+  EXPECT_TRUE(Read(inode, 0, 4 * kBlock) == std::string(100, 'a') + "over it" +
+                                                std::string(2 * kBlock - 107, 'a') +
+                                                std::string(kBlock, '\0') + "beyond a gap");
+  EXPECT_EQ(deferred_count(), 0u);
+  ExpectClean();
+}
+
+TEST_F(ExtentBlocksTest, AnOldDeferredWriteIsNotDoneAgainOverALaterOne) {
+  const InodeNumber inode = Create("a");
+  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  ASSERT_TRUE(fs_->Fsync(context_, inode, false).ok());
+  EXPECT_GT(deferred_count(), 0u);
+  const std::string large(3 * DeferredWrites::kMaxBytes, 'b');
+  Write(inode, 0, large);
+  ASSERT_TRUE(fs_->Fsync(context_, inode, false).ok());
+  EXPECT_EQ(deferred_count(), 0u);
+  Crash();
+  EXPECT_TRUE(Read(inode, 0, large.size()) == large);
+}
+
+TEST_F(ExtentBlocksTest, ADeferredWriteDoesNotReachTheSlotsNextBlock) {
+  const InodeNumber old_inode = Create("old");
+  Write(old_inode, 0, std::string(2 * kBlock, 'o'));
+  ASSERT_TRUE(fs_->Fsync(context_, old_inode, false).ok());
+  ASSERT_TRUE(fs_->Unlink(context_, kRootInode, "old").ok());
+  RunBackground();
+  blocks_->RecordsSynced(*blocks_->SyncData());
+  EXPECT_GT(deferred_count(), 0u);
+  ASSERT_TRUE(blocks_->Recycle().ok());
+  EXPECT_EQ(deferred_count(), 0u);
+}
+
+TEST_F(ExtentBlocksTest, ManySmallWritesThatAreSyncedSyncTheDataFileNowAndThen) {
+  const InodeNumber inode = Create("a");
+  const uint64_t syncs = device_.syncs();
+  constexpr uint64_t kWrites = 3 * DeferredWrites::kMaxKeptBytes / kBlock;
+  for (uint64_t i = 0; i < kWrites; ++i) {
+    Write(inode, i * kBlock, std::string(kBlock, 'a'));
+    ASSERT_TRUE(fs_->Fsync(context_, inode, false).ok());
+  }
+  EXPECT_GE(device_.syncs(), syncs + 2);
+  EXPECT_LE(device_.syncs(), syncs + 4);
+  EXPECT_LE(deferred_count(), DeferredWrites::kMaxKeptBytes / kBlock + 1);
+}
+
+TEST_F(ExtentBlocksTest, WhoSyncsSeldomWritesOnce) {
+  const InodeNumber inode = Create("a");
+  for (uint64_t i = 0; i < 1000; ++i) Write(inode, i * kBlock, std::string(kBlock, 'a'));
+  EXPECT_LE(deferred_count(), DeferredWrites::kWindowBytes / kBlock);
+}
+
+TEST_F(ExtentBlocksTest, AnUnmountLeavesNothingDeferred) {
+  Write(Create("a"), 0, std::string(2 * kBlock, 'a'));
+  EXPECT_GT(deferred_count(), 0u);
+  ASSERT_TRUE(fs_->Close().ok());
+  EXPECT_EQ(deferred_count(), 0u);
+}
+
+TEST_F(ExtentBlocksTest, ACorruptDeferredWriteIsSkipped) {
+  const Schema schema;
+  auto txn = store_.Begin();
+  ASSERT_TRUE((*txn)->Put(schema.Deferred(7), "garbage").ok());
+  ASSERT_TRUE(
+      (*txn)->Put(schema.Deferred(8), DeferredValue{uint64_t{1} << 60, "far"}.Encode()).ok());
+  ASSERT_TRUE((*txn)->Commit().ok());
+  const InodeNumber inode = Create("a");
+  Mount();
+  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  CrashAndLoseTheDataFile();
+  EXPECT_TRUE(Read(inode, 0, 2 * kBlock) == std::string(2 * kBlock, 'a'));
+  EXPECT_EQ(deferred_count(), 2u);
 }
 
 TEST_F(ExtentBlocksTest, FsyncSyncsDataOnceAndOnlyIfThereIsSome) {
   const InodeNumber inode = Create("a");
-  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  Write(inode, 0, std::string(20 * kBlock, 'a'));
   const uint64_t syncs = device_.syncs();
   ASSERT_TRUE(fs_->Fsync(context_, inode, false).ok());
   EXPECT_EQ(device_.syncs(), syncs + 1);
@@ -176,7 +291,7 @@ TEST_F(ExtentBlocksTest, FsyncSyncsDataOnceAndOnlyIfThereIsSome) {
 
 TEST_F(ExtentBlocksTest, AFailedSyncIsNeverRetriedIntoSuccess) {
   const InodeNumber inode = Create("a");
-  Write(inode, 0, std::string(2 * kBlock, 'a'));
+  Write(inode, 0, std::string(20 * kBlock, 'a'));
   device_.set_failing(true);
   EXPECT_FALSE(fs_->Fsync(context_, inode, false).ok());
   device_.set_failing(false);

@@ -28,9 +28,9 @@ void SetInline(Operation& op, InodeRecord& inode, std::string data) {
 }
 
 Status WriteBlocks(Operation& op, InodeRecord& inode, uint64_t offset_bytes, std::string_view data,
-                   bool moved = false) {
+                   size_t moved_bytes = 0) {
   op.Charge(inode, TRY(op.mount.blocks->Write(op.blocks, inode, offset_bytes, data,
-                                              FreshFrom(op, inode), moved)));
+                                              FreshFrom(op, inode), moved_bytes)));
   inode.Set(InodeRecord::kHasBlocks);
   return {};
 }
@@ -42,6 +42,7 @@ Status LeaveInline(Operation& op, InodeRecord& inode, uint64_t offset_bytes,
   inode.inline_data.clear();
   op.Charge(inode, -static_cast<int64_t>(InlineCharge(old.size())));
   if (old.empty()) return WriteBlocks(op, inode, offset_bytes, data);
+  const size_t moved_bytes = old.size();
   if (offset_bytes <= old.size()) {
     if (offset_bytes + data.size() < old.size()) {
       std::memcpy(old.data() + offset_bytes, data.data(), data.size());
@@ -49,9 +50,9 @@ Status LeaveInline(Operation& op, InodeRecord& inode, uint64_t offset_bytes,
       old.resize(offset_bytes);
       old.append(data);
     }
-    return WriteBlocks(op, inode, 0, old, true);
+    return WriteBlocks(op, inode, 0, old, moved_bytes);
   }
-  TRY(WriteBlocks(op, inode, 0, old, true));
+  TRY(WriteBlocks(op, inode, 0, old, moved_bytes));
   return WriteBlocks(op, inode, offset_bytes, data);
 }
 

@@ -79,7 +79,7 @@ Status KvBlocks::Put(BlockTransaction& txn, const InodeRecord& inode, BlockIndex
 
 Result<int64_t> KvBlocks::Write(BlockTransaction& txn, const InodeRecord& inode,
                                 uint64_t offset_bytes, std::string_view data, BlockIndex fresh_from,
-                                bool) {
+                                size_t) {
   const uint64_t end_bytes = offset_bytes + data.size();
   const BlockRange range{{offset_bytes / block_size_bytes_},
                          {(end_bytes - 1) / block_size_bytes_ + 1}};

@@ -15,7 +15,7 @@ class KvBlocks : public BlockStore {
   Status Read(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
               std::span<char> out) override;
   Result<int64_t> Write(BlockTransaction& txn, const InodeRecord& inode, uint64_t offset_bytes,
-                        std::string_view data, BlockIndex fresh_from, bool moved) override;
+                        std::string_view data, BlockIndex fresh_from, size_t moved_bytes) override;
   Result<int64_t> Zero(BlockTransaction& txn, const InodeRecord& inode, uint64_t begin_bytes,
                        uint64_t end_bytes) override;
   Status Scan(BlockTransaction& txn, InodeNumber inode, const BlockRange& range,

@@ -7,19 +7,19 @@
 
 namespace tifs::fs {
 
-// A set of slots, a bit each up to the highest. Safe for use by several threads.
-class SlotSet {
+// One flag a slot, a bit each up to the highest that was set. Safe for use by several threads.
+class SlotFlags {
  public:
-  void Insert(uint64_t slot) {
+  void Set(uint64_t slot) {
     MutexLock lock(mutex_);
     if (slot / 64 >= bits_.size()) bits_.resize(slot / 64 + 1);
     bits_[slot / 64] |= Bit(slot);
   }
-  void Erase(uint64_t slot) {
+  void Clear(uint64_t slot) {
     MutexLock lock(mutex_);
     if (slot / 64 < bits_.size()) bits_[slot / 64] &= ~Bit(slot);
   }
-  bool Contains(uint64_t slot) const {
+  bool Test(uint64_t slot) const {
     MutexLock lock(mutex_);
     return slot / 64 < bits_.size() && (bits_[slot / 64] & Bit(slot)) != 0;
   }
