@@ -13,7 +13,7 @@
 namespace tifs::volume {
 
 // What a flush is for.
-enum class FlushKind : uint8_t { kSuperblock, kData, kJournal, kCheckpoint, kRedo };
+enum class FlushKind : uint8_t { kSuperblock, kData, kJournal, kCheckpoint };
 
 // The only way by which a volume writes to its device. Invariant: after one write or flush that
 // failed, none is ever tried again (the device may have dropped bytes that it had taken, and a

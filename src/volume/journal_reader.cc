@@ -55,6 +55,7 @@ JournalEnd FindJournalEnd(const SeenJournal& seen, uint64_t position, uint64_t g
     if (found.best == nullptr || found.best->first != batch_begins) break;
     // A batch that a crash tore may have been begun again by a later generation, and torn again.
     if (!batch_begins && found.best->generation != generation) break;
+    if (!found.both) ++end.single_copies;
     if (!found.both && sequence < durable_below) ++end.bad_copies;
     end.copy.push_back(found.copy);
     generation = found.best->generation;

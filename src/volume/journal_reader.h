@@ -36,7 +36,8 @@ struct JournalEnd {
   std::optional<uint64_t> lost;
   // How many later blocks there are behind the damage.
   uint64_t blocks_behind = 0;
-  // Numbers that were durable and are bad in one copy.
+  // Blocks that one copy has and the other lacks; of these, those that were durable in both.
+  uint64_t single_copies = 0;
   uint64_t bad_copies = 0;
   // Which copy to read, by sequence number from the position on.
   std::vector<uint8_t> copy;

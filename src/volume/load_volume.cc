@@ -25,6 +25,15 @@ void ReportSuperblocks(const SuperblockCopies& copies, LoadedVolume& loaded) {
   }
 }
 
+// The slot of the next checkpoint may be as a crash left it while that was written; if it was
+// complete, the journal says so.
+void ReportSlots(std::span<const SlotState> slots, LoadedVolume& loaded) {
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i].fault.empty() || i == (loaded.checkpoint_number + 1) % slots.size()) continue;
+    Warn(loaded, fmt::format("checkpoint slot {}: {}", i, slots[i].fault));
+  }
+}
+
 struct LoadedCheckpoint {
   CheckpointStart start;
   uint64_t generation = 0;
@@ -33,11 +42,7 @@ struct LoadedCheckpoint {
 // The valid checkpoint with the highest number, into a new table.
 Result<LoadedCheckpoint> LoadCheckpoint(block::BlockDevice& device, LoadedVolume& loaded) {
   auto slots = ReadSlots(device, loaded.superblock);
-  for (size_t i = 0; i < slots.size(); ++i) {
-    if (!slots[i].fault.empty()) {
-      Warn(loaded, fmt::format("checkpoint slot {}: {}", i, slots[i].fault));
-    }
-  }
+  const auto as_found = slots;
   std::ranges::sort(slots, std::greater(), &SlotState::number);
   std::string faults;
   for (const SlotState& slot : slots) {
@@ -49,6 +54,7 @@ Result<LoadedCheckpoint> LoadCheckpoint(block::BlockDevice& device, LoadedVolume
       auto start = LoadTable(*bytes, *loaded.table);
       if (start) {
         loaded.checkpoint_number = slot.number;
+        ReportSlots(as_found, loaded);
         return LoadedCheckpoint{*start, slot.generation};
       }
       // Its checksums are right: no crash leaves this, and no older checkpoint is better.
@@ -110,6 +116,7 @@ Status LoadJournal(block::BlockDevice& device, const LoadedCheckpoint& checkpoin
   if (end.bad_copies != 0) {
     Warn(loaded, fmt::format("journal: {} blocks are bad in one copy", end.bad_copies));
   }
+  loaded.needs_checkpoint = end.single_copies != 0 || end.lost.has_value();
   RecordApplier applier{loaded, {}};
   TRY(reader.Replay(position, end, [&](const Record& record) {
     applier.freed.clear();
@@ -161,6 +168,7 @@ Result<LoadedVolume> LoadVolume(block::BlockDevice& device, const SuperblockCopi
                                 const LoadOptions& options) {
   LoadedVolume loaded;
   loaded.superblock = copies.best;
+  loaded.superblock_copy = copies.best_copy;
   ReportSuperblocks(copies, loaded);
   const LoadedCheckpoint checkpoint = TRY(LoadCheckpoint(device, loaded));
   TRY(LoadJournal(device, checkpoint, options, loaded));

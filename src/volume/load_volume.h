@@ -29,13 +29,16 @@ struct Finding {
 // A volume in memory, as its checkpoint and journal say.
 struct LoadedVolume {
   Superblock superblock;
+  size_t superblock_copy = 0;  // which copy that was
   std::unique_ptr<FileTable> table;
   ExtentAllocator free_space;
   Redo redo;
   Journal::Position journal;
   uint64_t checkpoint_number = 0;  // of the one that was loaded
   uint64_t last_checkpoint = 0;    // the highest number that there was
-  std::vector<Finding> findings;   // warnings only, unless there is `damage`
+  // Parts of the journal are there once, not twice: as a crash left them, or by damage.
+  bool needs_checkpoint = false;
+  std::vector<Finding> findings;  // warnings only, unless there is `damage`
 };
 
 struct LoadOptions {

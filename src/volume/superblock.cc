@@ -256,6 +256,8 @@ std::string FaultOf(const FoundCopy& copy, const Superblock& best) {
                                                       : copy.error->ToString();
   }
   if (copy.superblock->uuid != best.uuid) return "it is of another volume";
+  // A crash between the copies.
+  if (copy.superblock->generation + 1 == best.generation) return "";
   if (copy.superblock->generation != best.generation) {
     return fmt::format("it is of generation {}, not {}", copy.superblock->generation,
                        best.generation);
@@ -301,7 +303,8 @@ Result<SuperblockCopies> ReadSuperblocks(block::BlockDevice& device) {
       !found[0].superblock ||
       (found[1].superblock && found[1].superblock->uuid == found[0].superblock->uuid &&
        found[1].superblock->generation > found[0].superblock->generation);
-  copies.best = *found[second_counts ? 1 : 0].superblock;
+  copies.best_copy = second_counts ? 1 : 0;
+  copies.best = *found[copies.best_copy].superblock;
   if (copies.best.device_bytes > device.size_bytes()) {
     return Error(ErrorCode::kInvalid, "volume", device.identity() + " is smaller than the volume");
   }
@@ -318,9 +321,10 @@ Status WriteSuperblock(GuardedDevice& device, const Superblock& superblock, uint
   return device.Flush(FlushKind::kSuperblock);
 }
 
-Status WriteSuperblocks(GuardedDevice& device, const Superblock& superblock) {
-  TRY(WriteSuperblock(device, superblock, 0));
-  return WriteSuperblock(device, superblock, superblock.second_offset);
+Status WriteSuperblocks(GuardedDevice& device, const Superblock& superblock, size_t first_copy) {
+  const uint64_t offsets[] = {0, superblock.second_offset};
+  TRY(WriteSuperblock(device, superblock, offsets[first_copy]));
+  return WriteSuperblock(device, superblock, offsets[1 - first_copy]);
 }
 
 }  // namespace tifs::volume

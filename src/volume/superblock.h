@@ -66,8 +66,9 @@ Result<Superblock> DecodeSuperblock(std::string_view block, uint64_t offset_byte
 
 // What was found where the copies are.
 struct SuperblockCopies {
-  // The valid one of the higher generation.
+  // The valid one of the higher generation, and which it is.
   Superblock best;
+  size_t best_copy = 0;
   // Per copy, what is wrong with it; empty: sound, and of the same generation.
   std::array<std::string, 2> faults;
   // Copy 0 was overwritten by somebody else.
@@ -79,7 +80,9 @@ struct SuperblockCopies {
 Result<SuperblockCopies> ReadSuperblocks(block::BlockDevice& device);
 // One copy, and a flush.
 Status WriteSuperblock(GuardedDevice& device, const Superblock& superblock, uint64_t offset_bytes);
-// Copy 0, flush, copy 1, flush.
-Status WriteSuperblocks(GuardedDevice& device, const Superblock& superblock);
+// One copy, flush, the other, flush. `first_copy` is the one that is worse, if one is: so that a
+// good one is never written while the other is bad, and a crash leaves them at most one generation
+// apart.
+Status WriteSuperblocks(GuardedDevice& device, const Superblock& superblock, size_t first_copy);
 
 }  // namespace tifs::volume

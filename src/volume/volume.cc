@@ -104,7 +104,7 @@ Status Volume::Format(block::BlockDevice& device, const FormatOptions& options, 
   GuardedDevice guarded(device, {});
   TRY(WipeSuperblocks(guarded, superblock.second_offset));
   TRY(WriteFirstCheckpoint(guarded, superblock));
-  return WriteSuperblocks(guarded, superblock);
+  return WriteSuperblocks(guarded, superblock, 0);
 }
 
 Result<VolumeIdentity> Volume::ReadIdentity(block::BlockDevice& device) {

@@ -34,6 +34,8 @@ VolumeCore::VolumeCore(std::unique_ptr<block::BlockDevice> device, const VolumeO
       bounce_(disk_),
       warnings_(WarningsOf(loaded)),
       redo_(std::move(loaded.redo)),
+      needs_checkpoint_(loaded.needs_checkpoint),
+      superblock_copy_(loaded.superblock_copy),
       generation_(loaded.superblock.generation + (is_snapshot ? 0 : 1)),
       next_checkpoint_(loaded.last_checkpoint + 1),
       checkpoint_position_(loaded.journal.checkpoint),
@@ -62,25 +64,23 @@ int64_t VolumeCore::NowNs() const {
 // --- opening and closing ---
 
 Status VolumeCore::BeginWriting() {
-  // What was read may be in the device's cache only, if a process died and not the power; and the
-  // blocks of the journal to come say that all before them is durable.
-  TRY(disk_.Flush(FlushKind::kSuperblock));
-  TRY(WriteSuperblocks(disk_, superblock()));
+  // The flushes in this also cover what was read a moment ago: if a process died and not the power,
+  // it may be in the device's cache only, and the blocks of the journal to come say that it is
+  // durable.
+  TRY(WriteSuperblocks(disk_, superblock(), 1 - superblock_copy_));
   TRY(DoRedo());
   redo_ = {};
-  return {};
+  return needs_checkpoint_ ? WriteCheckpoint() : Status{};
 }
 
+// Needs no flush: until the next checkpoint, which has one, the journal has these bytes.
 Status VolumeCore::DoRedo() {
-  bool has_written = false;
   for (const auto& [number, tail] : redo_.tails()) {
     MutexLock lock(tables_);
     const Inode* inode = table_->Find(number);
-    if (inode == nullptr) continue;
-    TRY(DoRedo(*inode, tail));
-    has_written = true;
+    if (inode != nullptr) TRY(DoRedo(*inode, tail));
   }
-  return has_written ? disk_.Flush(FlushKind::kRedo) : Status{};
+  return {};
 }
 
 Status VolumeCore::DoRedo(const Inode& inode, const Redo::Tail& tail) {
@@ -118,7 +118,7 @@ Status VolumeCore::Close() {
     ++superblock.generation;
     superblock.closed_at_sequence = journal_.next_sequence();
     closed_ = true;
-    return WriteSuperblocks(disk_, superblock);
+    return WriteSuperblocks(disk_, superblock, 0);
   };
   Status closed = close();
   closed_ = true;

@@ -119,6 +119,7 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
   Status WriteCheckpointIfDue() EXCLUDES(tables_);
   Status WriteCheckpointForRoom() EXCLUDES(tables_);
   Status WriteCheckpointLocked() REQUIRES(checkpoint_) EXCLUDES(tables_);
+  Status TryCheckpoint() REQUIRES(checkpoint_) EXCLUDES(tables_);
   Result<CheckpointWriter> WriteTables(uint64_t number, CheckpointInstant& instant)
       REQUIRES(checkpoint_) EXCLUDES(tables_);
   void ReleaseLocked() REQUIRES(tables_);
@@ -141,6 +142,8 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
   std::vector<std::string> warnings_;
   Redo redo_;  // a snapshot's; constant
   std::atomic<bool> closed_{false};
+  const bool needs_checkpoint_;   // before anything else is written to the journal
+  const size_t superblock_copy_;  // the one that was good when it was opened
   // Of all blocks that this opening writes; the superblock's may rise above it.
   const uint64_t generation_;
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "volume/checkpoint.h"
 #include "volume/open_file.h"
 #include "volume/table_scan.h"
@@ -38,7 +39,18 @@ Status VolumeCore::WriteCheckpointForRoom() {
 
 Status VolumeCore::WriteCheckpointLocked() {
   TRY(CheckWritable());
-  const uint64_t number = next_checkpoint_;
+  Status verified = TryCheckpoint();
+  if (!verified && disk_.Check()) {
+    // A place that does not keep what is written to it. The next slot is another one.
+    LogWarning("{}: {}: trying the next slot", device_->identity(), verified.error().ToString());
+    verified = TryCheckpoint();
+    if (!verified) disk_.Latch(verified.error());
+  }
+  return verified;
+}
+
+Status VolumeCore::TryCheckpoint() {
+  const uint64_t number = next_checkpoint_++;
   CheckpointInstant instant;
   // 1 and 2
   auto writer = WriteTables(number, instant);
@@ -47,18 +59,16 @@ Status VolumeCore::WriteCheckpointLocked() {
     disk_.Latch(writer.error());
     return std::move(writer).error();
   }
+  // 3: with its last blocks the checkpoint counts, so all that it relies on is durable first.
   TRY(journal_.Commit(instant.last_number));
   for (const std::shared_ptr<OpenFile>& file : instant.files) TRY(file->WriteLogged());
   instant.files.clear();
-  TRY(disk_.Flush(FlushKind::kCheckpoint));  // 3
-  Status verified = writer->Verify();        // 4
-  if (!verified) {
-    disk_.Latch(verified.error());
-    return verified;
-  }
+  TRY(disk_.Flush(FlushKind::kData));
+  TRY(writer->Finish());
+  TRY(disk_.Flush(FlushKind::kCheckpoint));
+  TRY(writer->Verify());                   // 4
   journal_.Release(checkpoint_position_);  // 5
   checkpoint_position_ = instant.position;
-  ++next_checkpoint_;
   ++checkpoints_;
   if (journal_.TryReserve()) {
     JournalRoom room(journal_);
@@ -103,7 +113,6 @@ Result<CheckpointWriter> VolumeCore::WriteTables(uint64_t number, CheckpointInst
     scan.reset();
   }
   if (!written) return std::move(written).error();
-  TRY(writer.Finish());
   return writer;
 }
 
