@@ -163,6 +163,28 @@ TEST_F(FileSystemEdgesTest, GivesUpReservationsAroundPresentBlocksInSteps) {
   EXPECT_EQ(Stat(inode).allocated_bytes, 0u);
 }
 
+// A limit of this release (docs/LIMITS.md): what a user can keep in them ends at what can be
+// listed.
+TEST_F(FileSystemEdgesTest, AttributesCostNothingOfTheCapacityAndAreBoundedByTheirNames) {
+  const InodeNumber inode = Create("a");
+  const uint64_t before = fs_->Info()->used_bytes;
+  const std::string value(kMaxXattrValueBytes, 'v');
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(
+        fs_->SetXattr(context_, inode, "user." + std::to_string(i), value, XattrFlag::kAny).ok());
+  }
+  EXPECT_EQ(fs_->Info()->used_bytes, before);
+  EXPECT_EQ(Stat(inode).allocated_bytes, 0u);
+  Status last;
+  size_t names = 0;
+  for (; last.ok() && names < kMaxXattrListBytes; ++names) {
+    const std::string name = "user." + std::string(240, 'n') + std::to_string(names);
+    last = fs_->SetXattr(context_, inode, name, "", XattrFlag::kAny);
+  }
+  EXPECT_EQ(CodeOf(last), ErrorCode::kNoSpace);
+  EXPECT_LT(names, kMaxXattrListBytes / 240);
+}
+
 TEST_F(FileSystemEdgesTest, ACorruptInodeIsListedByItsName) {
   const InodeNumber bad = Create("bad");
   Create("good");
