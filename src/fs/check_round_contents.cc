@@ -313,11 +313,21 @@ Status CheckRound::ScanLeftovers(CheckReport& report) {
       });
 }
 
+// What a mount would write to the data file again. One that lies elsewhere it leaves alone, for
+// ever.
 Status CheckRound::ScanDeferred() {
+  const bool extents = (meta_.incompatible & MetaRecord::kFeatureExtents) != 0;
+  uint64_t end_bytes = (ExtentReference::kMaxSlot + 1) * meta_.block_size_bytes;
+  if (options_.data_file_bytes) {
+    end_bytes =
+        SlotLimit(*options_.data_file_bytes, meta_.block_size_bytes) * meta_.block_size_bytes;
+  }
   return ScanScope(Schema::Scope::kDeferred, [&](std::string_view key, std::string_view value) {
-    if (!schema_.ParseDeferred(key) || !DeferredValue::Decode(value)) {
-      ReportKey("corrupt deferred write", key);
-    }
+    const auto write = DeferredValue::Decode(value);
+    const bool is_sound = extents && schema_.ParseDeferred(key) && write &&
+                          write->offset_bytes <= end_bytes &&
+                          write->data.size() <= end_bytes - write->offset_bytes;
+    if (!is_sound) ReportKey("corrupt deferred write", key);
     return OkStatus();
   });
 }

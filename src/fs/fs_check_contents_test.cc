@@ -2,6 +2,7 @@
 #include <string>
 
 #include "fs/data/block_value.h"
+#include "fs/data/deferred_writes.h"
 #include "fs/fs_check_test_fixture.h"
 #include "fs/posix_acl.h"
 
@@ -218,6 +219,28 @@ TEST_F(FsCheckExtentsTest, ASlotFarBeyondTheDataFileBecomesAHole) {
   EXPECT_EQ(ReadPath("/hard"), kHole + std::string(kBlock, 'g'));
   Put(schema_->Block(file_, {0}), ExtentValue(0, ExtentReference::kMaxSlot + 1, kBlock));
   ExpectFoundAndMended("corrupt block 0");
+}
+
+TEST_F(FsCheckExtentsTest, DeletesDeferredWritesThatCannotBeDone) {
+  const uint64_t end = (device_.bytes().size() + (uint64_t{1} << 40)) / kBlock * kBlock;
+  const auto value = [](uint64_t offset) { return DeferredValue{offset, "late"}.Encode(); };
+  Put(schema_->Deferred(7), value(10));
+  EXPECT_EQ(Run(false).finding_count, 0u) << "a mount does it again";
+  const std::pair<std::string, std::string> bad[] = {
+      {std::string(schema_->Deferred(8).view()), value(end - 3)},
+      {std::string(schema_->Deferred(8).view()), value(UINT64_MAX)},
+      {std::string(schema_->Deferred(8).view()), "\x01"},
+      {std::string(schema_->Deferred(8).view()) + "x", value(10)}};
+  for (const auto& [bad_key, bad_value] : bad) {
+    Put(bad_key, bad_value);
+    ExpectFoundAndMended("corrupt deferred write");
+  }
+  EXPECT_EQ(ReadPath("/hard").substr(0, 15), std::string(10, 'f') + "latef");
+}
+
+TEST_F(FsCheckBlocksTest, NoWriteIsDeferredWithoutADataFile) {
+  Put(schema_->Deferred(7), DeferredValue{10, "late"}.Encode());
+  ExpectFoundAndMended("corrupt deferred write");
 }
 
 TEST_F(FsCheckExtentsTest, WhatAMendNeedsIsMendedFirst) {

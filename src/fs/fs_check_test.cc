@@ -293,7 +293,7 @@ TEST_F(FsCheckTest, DeletesKeysThatNoReleaseOfTheseFeaturesHas) {
   Put("\x06what", "");
   Put("\x07what", "");
   Put(std::string("\x09\0\0\0\0\0\0\0\1", 9), UsageRecord{}.Encode());
-  Put("\x0awhat", "");
+  Put("\x0bwhat", "");
   Put("\xf0last", "");
   EXPECT_EQ(Run(false).finding_count, 7u);
   ExpectFoundAndMended("unknown key");
