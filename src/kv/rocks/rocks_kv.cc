@@ -172,12 +172,18 @@ Status RocksKv::Commit(const WriteBuffer& buffer, uint64_t begun_after) {
   }
   const uint64_t number = last_commit_.load(std::memory_order_relaxed) + 1;
   if (buffer.writes() > 0) {
+    for (const auto& [key, entry] : buffer.entries()) {
+      if (entry.written) recent_.BeforeWrite(key, number);
+    }
     const rocksdb::Status status = db_->Write(rocksdb::WriteOptions(), &batch);
     if (!status.ok()) return health_->NoteFailure(status, "commit");
   }
   for (const auto& [key, entry] : buffer.entries()) {
     const ConflictTable::Slot slot = ConflictTable::SlotOf(key);
-    if (entry.written) conflicts_.StampWrite(slot, number);
+    if (entry.written) {
+      conflicts_.StampWrite(slot, number);
+      recent_.AfterWrite(key, entry.deleted ? std::nullopt : std::optional(entry.value), number);
+    }
     if (entry.locked) conflicts_.StampLock(slot, number);
   }
   last_commit_.store(number, std::memory_order_release);

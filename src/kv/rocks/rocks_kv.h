@@ -11,6 +11,7 @@
 #include "base/sync.h"
 #include "kv/kv.h"
 #include "kv/rocks/conflict_table.h"
+#include "kv/rocks/recent_values.h"
 #include "kv/rocks/rocks_options.h"
 #include "kv/rocks/wal_syncer.h"
 #include "kv/write_buffer.h"
@@ -35,11 +36,9 @@ class WalFileSystem;
 // written or locked was touched by a commit after the noted number; write the batch; stamp the keys
 // with the new number; publish the number. From that follows, without more:
 //   - A Begin after a Commit has returned notes at least that number, and its snapshot, being
-//   younger
-//     still, holds that commit.
+//     younger still, holds that commit.
 //   - A snapshot may be newer than the noted number: it may hold commits that came between Begin
-//   and
-//     the first read, or one that is written and not yet published. A transaction that touches
+//     and the first read, or one that is written and not yet published. A transaction that touches
 //     their keys runs again although it has seen them: a false conflict. A commit that a snapshot
 //     does not hold was written after the snapshot was taken, so its number is larger than the one
 //     noted before: none is missed.
@@ -85,6 +84,7 @@ class RocksKv : public Store {
   std::atomic<uint64_t> last_commit_{1};
   Mutex commit_mutex_;
   ConflictTable conflicts_ GUARDED_BY(commit_mutex_);
+  RecentValues recent_;
 };
 
 }  // namespace tifs::kv

@@ -6,10 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <string>
+#include <thread>
 
 #include "kv/rocks/rocks_test_directory.h"
 
@@ -124,6 +127,41 @@ TEST_F(RocksKvTest, SyncedCommitsSurviveACrash) {
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(Get("k" + std::to_string(i)), std::string(i * 500, 'v'));
   }
+}
+
+// Keys that every commit writes together are the same at every snapshot, in whatever order and from
+// wherever they are read.
+TEST_F(RocksKvTest, ReadsOfOneTransactionAgreeWhileOthersCommit) {
+  constexpr int kKeys = 4;
+  constexpr int kCommits = 20000;
+  Open();
+  std::atomic<bool> done{false};
+  std::jthread writer([&] {
+    for (int i = 0; i < kCommits; ++i) {
+      auto txn = *store_->Begin();
+      for (int k = 0; k < kKeys; ++k) {
+        const std::string key = "k" + std::to_string(k);
+        const bool is_gone = i % 7 == 0;
+        EXPECT_TRUE((is_gone ? txn->Delete(key) : txn->Put(key, std::to_string(i))).ok());
+      }
+      EXPECT_TRUE(txn->Commit().ok());
+    }
+    done = true;
+  });
+  const auto read = [&](uint64_t seed) {
+    for (uint64_t i = seed; !done; ++i) {
+      auto txn = *store_->Begin();
+      std::optional<std::string> first;
+      for (int n = 0; n < kKeys; ++n) {
+        const auto value = *txn->Get("k" + std::to_string((i + n) % kKeys));
+        const std::string text = value ? std::string(value->view()) : "(none)";
+        if (!first) first = text;
+        ASSERT_EQ(text, *first);
+      }
+    }
+  };
+  std::jthread reader([&] { read(0); });
+  read(1);
 }
 
 TEST_F(RocksKvTest, TimestampsRiseAcrossRestarts) {

@@ -144,11 +144,20 @@ Result<std::optional<Value>> RocksTransaction::Get(std::string_view key) {
     if (own->deleted) return std::optional<Value>();
     return std::optional<Value>(CopyOf(own->value));
   }
+  const rocksdb::ReadOptions& read_options = AtSnapshot();
+  std::optional<Value> value;
+  const auto take = [&](const std::string* bytes) {
+    if (bytes != nullptr) value = CopyOf(*bytes);
+  };
+  if (store_.recent_.Find(key, begun_after_, take)) return value;
   const rocksdb::Status status =
-      store_.db_->Get(AtSnapshot(), store_.db_->DefaultColumnFamily(), ToSlice(key), &scratch_);
-  if (status.IsNotFound()) return std::optional<Value>();
-  TRY(StatusFromRocks(status, "get"));
-  return std::optional<Value>(TakeValue(scratch_));
+      store_.db_->Get(read_options, store_.db_->DefaultColumnFamily(), ToSlice(key), &scratch_);
+  if (!status.IsNotFound()) {
+    TRY(StatusFromRocks(status, "get"));
+    value = TakeValue(scratch_);
+  }
+  store_.recent_.NoteRead(key, value ? std::optional(value->view()) : std::nullopt, begun_after_);
+  return value;
 }
 
 Result<std::vector<std::optional<Value>>> RocksTransaction::BatchGet(
