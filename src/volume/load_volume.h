@@ -36,7 +36,8 @@ struct LoadedVolume {
   Journal::Position journal;
   uint64_t checkpoint_number = 0;  // of the one that was loaded
   uint64_t last_checkpoint = 0;    // the highest number that there was
-  // Parts of the journal are there once, not twice: as a crash left them, or by damage.
+  // It was not closed, or parts of the journal are not there twice. Then a checkpoint comes before
+  // any other change: what users see from now on must also be what is found without this one.
   bool needs_checkpoint = false;
   std::vector<Finding> findings;  // warnings only, unless there is `damage`
 };

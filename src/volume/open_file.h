@@ -63,6 +63,7 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
 
   uint64_t size_bytes() const { return inode_.size_bytes.load(std::memory_order_acquire); }
   FileStat Stat() EXCLUDES(lock_);
+  uint64_t inode_number() const { return inode_.number; }
   VolumeCore& core() { return *core_; }
 
  private:

@@ -2,6 +2,7 @@
 // "Checkpoint", has the numbered steps.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -98,6 +99,8 @@ Result<CheckpointWriter> VolumeCore::WriteTables(uint64_t number, CheckpointInst
       // One that is on its way out has no writer any more, so all of it is in its extents.
       if (auto owned = file->weak_from_this().lock()) instant.files.push_back(std::move(owned));
     }
+    // So that a run is repeated by its seed.
+    std::ranges::sort(instant.files, {}, &OpenFile::inode_number);
   }
   Status written;
   for (bool more = true; more && written.ok();) {

@@ -46,6 +46,7 @@ std::vector<VolumeOp> Alphabet() {
       {.kind = Kind::kWriteAt, .path = "d/big", .offset = 4'000, .size = 3'000},
       {.kind = Kind::kTruncate, .path = "d/big", .size = 5'000},
       {.kind = Kind::kSync, .path = "d/big"},
+      {.kind = Kind::kClose, .path = "d/big"},
       {.kind = Kind::kRename, .path = "a", .to = "d/big"},
       {.kind = Kind::kRename, .path = "d", .to = "e"},
       {.kind = Kind::kLink, .path = "a", .to = "b"},
@@ -114,7 +115,7 @@ TEST_F(VolumeCrashTest, ExhaustiveTwoOperations) {
 
 TEST_F(VolumeCrashTest, ExhaustiveThreeOperations) {
   uint64_t checks = 0;
-  EXPECT_EQ(TrySequences(SmallDisk(), 3, 1, Options().full_length ? 16 : 2, checks), "");
+  EXPECT_EQ(TrySequences(SmallDisk(), 3, 1, Options().full_length ? 16 : 3, checks), "");
   std::printf("%llu images\n", static_cast<unsigned long long>(checks));
 }
 
@@ -157,19 +158,14 @@ class RandomOps {
   explicit RandomOps(Random& random) : random_(random) {}
 
   VolumeOp Next() {
-    static constexpr Kind kKinds[] = {Kind::kCreate,        Kind::kCreate,
-                                      Kind::kAppend,        Kind::kAppend,
-                                      Kind::kAppend,        Kind::kAppend,
-                                      Kind::kWriteAt,       Kind::kWriteAt,
-                                      Kind::kTruncate,      Kind::kAllocate,
-                                      Kind::kSync,          Kind::kSync,
-                                      Kind::kSync,          Kind::kSync,
-                                      Kind::kClose,         Kind::kRename,
-                                      Kind::kRename,        Kind::kLink,
-                                      Kind::kUnlink,        Kind::kUnlink,
-                                      Kind::kMakeDirectory, Kind::kRemoveDirectory,
-                                      Kind::kSyncDirectory, Kind::kSyncVolume,
-                                      Kind::kCheckpoint,    Kind::kReopenVolume};
+    static constexpr Kind kKinds[] = {
+        Kind::kCreate,        Kind::kCreate,     Kind::kAppend,        Kind::kAppend,
+        Kind::kAppend,        Kind::kAppend,     Kind::kWriteAt,       Kind::kWriteAt,
+        Kind::kTruncate,      Kind::kAllocate,   Kind::kSync,          Kind::kSync,
+        Kind::kSync,          Kind::kSync,       Kind::kClose,         Kind::kClose,
+        Kind::kClose,         Kind::kRename,     Kind::kRename,        Kind::kLink,
+        Kind::kUnlink,        Kind::kUnlink,     Kind::kMakeDirectory, Kind::kRemoveDirectory,
+        Kind::kSyncDirectory, Kind::kSyncVolume, Kind::kCheckpoint,    Kind::kReopenVolume};
     VolumeOp op{.kind = kKinds[random_.Below(std::size(kKinds))]};
     switch (op.kind) {
       case Kind::kSyncVolume:
@@ -201,7 +197,9 @@ class RandomOps {
  private:
   std::string Directory() { return std::string(1, static_cast<char>('x' + random_.Below(3))); }
   std::string Path() {
-    const std::string name = "f" + std::to_string(random_.Below(4));
+    std::string name = "f" + std::to_string(random_.Below(4));
+    // Long names make batches of several blocks.
+    if (random_.OneIn(8)) name.append(240, 'n');
     return random_.OneIn(2) ? name : Directory() + "/" + name;
   }
   uint64_t Size() {
@@ -209,7 +207,7 @@ class RandomOps {
       case 0: return random_.Below(300);
       case 1: return random_.Below(5) * 512;
       case 2: return random_.Below(6'000);
-      default: return random_.Below(20'000);
+      default: return random_.Below(random_.OneIn(2) ? 4'100 : 20'000);
     }
   }
 
@@ -248,20 +246,20 @@ std::string TrySeeds(const VolumeWorldOptions& options, uint64_t runs, uint64_t 
 }
 
 TEST_F(VolumeCrashTest, RandomSequences) {
-  EXPECT_EQ(TrySeeds(LargerDisk(), Options().Runs(150, 20'000), 8), "");
+  EXPECT_EQ(TrySeeds(LargerDisk(), Options().Runs(500, 20'000), 8), "");
 }
 
 TEST_F(VolumeCrashTest, RandomSequencesOnLargeBlocks) {
   VolumeWorldOptions options = LargerDisk();
   options.disk.block_bytes = 4096;
   options.disk.has_discard = false;
-  EXPECT_EQ(TrySeeds(options, Options().Runs(50, 5'000), 8), "");
+  EXPECT_EQ(TrySeeds(options, Options().Runs(100, 5'000), 8), "");
 }
 
 TEST_F(VolumeCrashTest, RandomSequencesAndABadBlock) {
   VolumeWorldOptions options = LargerDisk();
   options.damages = true;
-  EXPECT_EQ(TrySeeds(options, Options().Runs(150, 10'000), 8), "");
+  EXPECT_EQ(TrySeeds(options, Options().Runs(300, 10'000), 8), "");
 }
 
 TEST_F(VolumeCrashTest, RandomFindsMissingFlushes) {
