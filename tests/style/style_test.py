@@ -35,6 +35,7 @@ LAYERS = {
     "fuse": ["fuse", "fs", "base"],
     "block": ["block", "base"],
     "volume": ["volume", "block", "base"],
+    "rocksfs": ["rocksfs", "volume", "block", "base"],
     "sim": ["sim", "kv", "block", "fs/types.h", "fs/op_context.h", "base"],
     "cli": None,
 }
@@ -44,7 +45,7 @@ LAYERS["fs/ops"] = LAYERS["fs/data"] = LAYERS["fs"]
 THIRD_PARTY = {
     "fuse3/": ["fuse"],
     "fuse": ["fuse"],
-    "rocksdb/": ["kv/rocks", "sim", "cli/assemble.cc"],
+    "rocksdb/": ["kv/rocks", "rocksfs", "sim", "cli/assemble.cc"],
     "spdlog/": ["base"],
     "fmt/": None,
     "xxhash.h": ["fs", "fs/data"],

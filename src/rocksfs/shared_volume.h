@@ -1,0 +1,59 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/sync.h"
+#include "volume/volume.h"
+
+namespace tifs::rocksfs {
+
+// A share in a volume that several users of one process have open. The volume is closed when the
+// last share is gone. All calls are safe from any thread.
+class SharedVolume {
+ private:
+  struct Slot;
+
+ public:
+  // The only share in a volume that is in no OpenVolumes.
+  static std::shared_ptr<SharedVolume> Of(std::unique_ptr<volume::Volume> volume);
+  ~SharedVolume();
+  SharedVolume(const SharedVolume&) = delete;
+  SharedVolume& operator=(const SharedVolume&) = delete;
+
+  volume::Volume& volume() const { return *volume_; }
+
+  // Excludes others with a share in this volume from `name`, until Unlock. False if it is taken.
+  bool Lock(const std::string& name);
+  void Unlock(const std::string& name);
+
+ private:
+  friend class OpenVolumes;
+  SharedVolume(std::shared_ptr<Slot> slot, volume::Volume& volume);
+
+  const std::shared_ptr<Slot> slot_;
+  volume::Volume* const volume_;
+};
+
+// The volumes that are open in a process, so that those who name the same device share one. To be
+// kept as long as its user likes: a volume outlives it if somebody has a share. All calls are safe
+// from any thread; opening or closing one volume does not hold up another.
+class OpenVolumes {
+ public:
+  // `device` is a DEVICE (block/device_name.h). Two names of one disk or file are one device; one
+  // `mem:` is one disk of this OpenVolumes, formatted when it is opened.
+  // Errors are those of block::OpenDevice and Volume::Open. kBusy names who has it open.
+  Result<std::shared_ptr<SharedVolume>> Open(std::string_view device);
+
+ private:
+  Result<std::shared_ptr<SharedVolume::Slot>> SlotOf(std::string_view device);
+
+  Mutex mutex_;
+  std::map<std::string, std::weak_ptr<SharedVolume::Slot>> slots_ GUARDED_BY(mutex_);
+};
+
+}  // namespace tifs::rocksfs
