@@ -116,8 +116,8 @@ Status LoadJournal(block::BlockDevice& device, const LoadedCheckpoint& checkpoin
   if (end.bad_copies != 0) {
     Warn(loaded, fmt::format("journal: {} blocks are bad in one copy", end.bad_copies));
   }
-  loaded.needs_checkpoint = loaded.superblock.closed_at_sequence == 0 ||
-                            end.single_copies != 0 || end.lost.has_value();
+  loaded.needs_checkpoint =
+      loaded.superblock.closed_at_sequence == 0 || end.single_copies != 0 || end.lost.has_value();
   RecordApplier applier{loaded, {}};
   TRY(reader.Replay(position, end, [&](const Record& record) {
     applier.freed.clear();
