@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "tests/crash/random_volume_ops.h"
 #include "tests/crash/volume_world.h"
 #include "tests/sim/test_options.h"
 
@@ -87,6 +88,7 @@ std::string TrySequences(const VolumeWorldOptions& options, size_t length, size_
     for (size_t i = 0; i < length && why.empty(); ++i, rest /= alphabet.size()) {
       why = run.Do(alphabet[rest % alphabet.size()]);
     }
+    if (why.empty() && !run.is_open()) why = "it does not open";
     if (why.empty()) why = run.CheckCuts(length, samples, random);
     checks += run.checks();
     if (!why.empty()) return why;
@@ -153,67 +155,6 @@ VolumeWorldOptions LargerDisk() {
   return options;
 }
 
-class RandomOps {
- public:
-  explicit RandomOps(Random& random) : random_(random) {}
-
-  VolumeOp Next() {
-    static constexpr Kind kKinds[] = {
-        Kind::kCreate,        Kind::kCreate,     Kind::kAppend,        Kind::kAppend,
-        Kind::kAppend,        Kind::kAppend,     Kind::kWriteAt,       Kind::kWriteAt,
-        Kind::kTruncate,      Kind::kAllocate,   Kind::kSync,          Kind::kSync,
-        Kind::kSync,          Kind::kSync,       Kind::kClose,         Kind::kClose,
-        Kind::kClose,         Kind::kRename,     Kind::kRename,        Kind::kLink,
-        Kind::kUnlink,        Kind::kUnlink,     Kind::kMakeDirectory, Kind::kRemoveDirectory,
-        Kind::kSyncDirectory, Kind::kSyncVolume, Kind::kCheckpoint,    Kind::kReopenVolume};
-    VolumeOp op{.kind = kKinds[random_.Below(std::size(kKinds))]};
-    switch (op.kind) {
-      case Kind::kSyncVolume:
-      case Kind::kCheckpoint: return op;
-      case Kind::kReopenVolume:
-        if (!random_.OneIn(3)) op.kind = Kind::kCheckpoint;
-        return op;
-      case Kind::kSyncDirectory: return op;
-      case Kind::kMakeDirectory:
-      case Kind::kRemoveDirectory: op.path = Directory(); return op;
-      case Kind::kRename:
-        if (random_.OneIn(5)) {
-          op.path = Directory();
-          op.to = Directory();
-          return op;
-        }
-        [[fallthrough]];
-      case Kind::kLink: op.to = Path(); break;
-      case Kind::kWriteAt: op.offset = Size(); [[fallthrough]];
-      case Kind::kAppend: op.size = 1 + Size(); break;
-      case Kind::kTruncate:
-      case Kind::kAllocate: op.size = Size(); break;
-      default: break;
-    }
-    op.path = Path();
-    return op;
-  }
-
- private:
-  std::string Directory() { return std::string(1, static_cast<char>('x' + random_.Below(3))); }
-  std::string Path() {
-    std::string name = "f" + std::to_string(random_.Below(4));
-    // Long names make batches of several blocks.
-    if (random_.OneIn(8)) name.append(240, 'n');
-    return random_.OneIn(2) ? name : Directory() + "/" + name;
-  }
-  uint64_t Size() {
-    switch (random_.Below(4)) {
-      case 0: return random_.Below(300);
-      case 1: return random_.Below(5) * 512;
-      case 2: return random_.Below(6'000);
-      default: return random_.Below(random_.OneIn(2) ? 4'100 : 20'000);
-    }
-  }
-
-  Random& random_;
-};
-
 // Rounds of operations, each from what a crash of the one before left. What is wrong, or nothing.
 std::string TrySeed(const VolumeWorldOptions& options, uint64_t seed, uint64_t rounds,
                     uint64_t& checks) {
@@ -227,6 +168,7 @@ std::string TrySeed(const VolumeWorldOptions& options, uint64_t seed, uint64_t r
     RandomOps ops(random);
     const uint64_t steps = Options().steps.value_or(5 + random.Below(60));
     for (uint64_t step = 0; step < steps && why.empty(); ++step) why = run.Do(ops.Next());
+    if (why.empty() && !run.is_open()) why = "it does not open";
     if (why.empty()) why = run.CheckRandomCuts(6, random, image, tree);
     checks += run.checks();
     if (!why.empty()) return "round " + std::to_string(round) + ": " + why;

@@ -40,6 +40,12 @@ class VolumeRun {
   // The volume is opened by then. Empty: as the model says.
   std::string Begin();
   std::string Do(const VolumeOp& op);
+  // The disk, for faults. After one that is an error the volume must be latched: Do then checks
+  // that every operation that changes something fails, and that nothing reaches the disk.
+  sim::SimBlockDevice& disk() { return *disk_; }
+  // False: closing or opening has failed, which is right if a fault met it.
+  bool is_open() const { return root_ != nullptr; }
+  bool is_latched() const { return volume_ && volume_->Latched().has_value(); }
 
   // What is left is looked at again with one block of metadata damaged in addition.
   void DamageToo() { damages_ = true; }
@@ -49,6 +55,9 @@ class VolumeRun {
   std::string CheckCuts(size_t first_op, size_t samples, Random& random);
   // The same of single, random cuts; `image` and `tree` become what is left by the last one.
   std::string CheckRandomCuts(size_t cuts, Random& random, sim::DiskImage& image, Tree& tree);
+
+  // The power goes now: for runs with faults, whose calls are not all in the log.
+  std::string CheckNow(size_t samples, Random& random);
 
   const VolumeModel& model() const { return model_; }
   // How many images were opened and compared.
@@ -61,6 +70,7 @@ class VolumeRun {
     bool durable;
   };
 
+  std::string DoLatched(const VolumeOp& op);
   std::string DoOnVolume(const VolumeOp& op, bool& done);
   std::string Open();
   File* FileFor(int file, const std::string& path);

@@ -22,6 +22,7 @@ std::span<const Target> AllTargets();
 std::span<const Target> SchemaTargets();
 std::span<const Target> RecordTargets();
 std::span<const Target> CommandLineTargets();
+std::span<const Target> VolumeTargets();
 
 // `size` bytes; half of the time from a small alphabet, so that neighbours and prefixes come up.
 inline std::string RandomBytes(Random& random, size_t size) {
