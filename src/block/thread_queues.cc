@@ -37,7 +37,12 @@ class ThreadQueues::Set {
 // when the next one is added.
 class ThreadQueues::OfThisThread {
  public:
+  // Whether the calling thread's is gone: of the main thread it is before objects with static
+  // storage are destroyed, and those may own devices. Has no destructor, so it can be asked then.
+  static thread_local bool is_gone;
+
   ~OfThisThread() {
+    is_gone = true;
     for (const Entry& entry : entries_) {
       if (const std::shared_ptr<Set> set = entry.set.lock()) set->Drop(entry.queue);
     }
@@ -63,11 +68,14 @@ class ThreadQueues::OfThisThread {
   std::vector<Entry> entries_;
 };
 
+thread_local bool ThreadQueues::OfThisThread::is_gone = false;
+
 ThreadQueues::ThreadQueues(Open open) : open_(std::move(open)), set_(std::make_shared<Set>()) {}
 
 ThreadQueues::~ThreadQueues() { set_->Clear(); }
 
 IoQueue* ThreadQueues::ForThisThread() {
+  if (OfThisThread::is_gone) return nullptr;
   static thread_local OfThisThread mine;
   if (IoQueue* const queue = mine.Find(set_.get())) return queue;
   Result<std::unique_ptr<IoQueue>> opened = open_();

@@ -64,6 +64,29 @@ TEST_F(ThreadQueuesTest, DestroysAThreadsQueueWhenItEnds) {
   }
 }
 
+// Destroyed after the thread's queues if it was made before them, as a static object is at exit.
+struct LateCaller {
+  ~LateCaller() {
+    if (queues != nullptr) *answer = queues->ForThisThread();
+  }
+  ThreadQueues* queues = nullptr;
+  std::atomic<IoQueue*>* answer = nullptr;
+};
+
+TEST_F(ThreadQueuesTest, AThreadThatEndsHasNoneAnyMore) {
+  ThreadQueues queues(Open());
+  std::atomic<IoQueue*> answer = nullptr;
+  std::jthread([&] {
+    static thread_local LateCaller late;
+    late.answer = &answer;
+    late.queues = &queues;
+    answer = queues.ForThisThread();
+    EXPECT_NE(answer, nullptr);
+  }).join();
+  EXPECT_EQ(answer, nullptr);
+  EXPECT_EQ(queues.size(), 0u);
+}
+
 TEST_F(ThreadQueuesTest, DestroysAllWhenTheDeviceDies) {
   for (int i = 0; i < 10; ++i) {
     std::optional<ThreadQueues> queues(std::in_place, Open());

@@ -63,6 +63,9 @@ class UringQueue : public IoQueue {
   }
   ~UringQueue() override {
     if (unfinished() > 0) Enter(unfinished());
+    // The kernel takes a ring down later, and a file that is registered with it, and so its lock,
+    // stays open until then. (Some kernels refuse this to other threads than the ring's.)
+    if (is_registered_) io_uring_unregister_files(ring_.get());
   }
 
   Status Open() {
