@@ -37,42 +37,45 @@ Result<DeferredValue> DeferredValue::Decode(std::string_view value) {
   return write;
 }
 
-void DeferredWrites::Attach(kv::Store& store, const Schema& schema) {
-  store_ = &store;
+void DeferredWrites::Attach(kv::Store& store, const Schema& schema, Clock& clock) {
+  runner_.emplace(store, clock);
   schema_ = &schema;
 }
 
 Status DeferredWrites::Replay(ExtentDevice& device, uint64_t end_bytes, bool read_only) {
-  const std::unique_ptr<kv::Transaction> txn = TRY(store_->Begin());
   const KeySpan all = schema_->AllOf(Schema::Scope::kDeferred);
   std::vector<DeferredWrite> done;
-  Status written;
-  TRY(txn->Scan(all.range(), 0, kv::Direction::kForward,
-                [&](std::string_view key, std::string_view value) {
-                  const auto number = schema_->ParseDeferred(key);
-                  const auto write = DeferredValue::Decode(value);
-                  if (!number || !write || write->offset_bytes > end_bytes ||
-                      write->data.size() > end_bytes - write->offset_bytes) {
-                    LogError("corrupt deferred write at key \"{}\"", EscapeForLog(key));
-                    if (number) next_number_ = std::max(next_number_.load(), *number + 1);
-                    return true;
-                  }
-                  if (read_only) {
-                    written = Error(ErrorCode::kReadOnly, "open",
-                                    "writes that a crash cut off have to be done first");
-                  } else {
-                    written = device.Write(write->offset_bytes, write->data);
-                    done.push_back({*number, 0});
-                  }
-                  return written.ok();
-                }));
-  TRY(std::move(written));
+  const auto write_again = [&](std::string_view key, std::string_view value) -> Status {
+    const auto number = schema_->ParseDeferred(key);
+    const auto write = DeferredValue::Decode(value);
+    if (number) next_number_ = std::max(next_number_.load(), *number + 1);
+    if (!number || !write || write->offset_bytes > end_bytes ||
+        write->data.size() > end_bytes - write->offset_bytes) {
+      LogError("corrupt deferred write at key \"{}\"", EscapeForLog(key));
+      return {};
+    }
+    if (read_only) {
+      return Error(ErrorCode::kReadOnly, "open",
+                   "writes that a crash cut off have to be done first");
+    }
+    done.push_back({*number, 0});
+    return device.Write(write->offset_bytes, write->data);
+  };
+  TRY(runner_->Read([&](kv::Transaction& txn) -> Status {
+    done.clear();
+    Status written;
+    TRY(txn.Scan(all.range(), 0, kv::Direction::kForward,
+                 [&](std::string_view key, std::string_view value) {
+                   written = write_again(key, value);
+                   return written.ok();
+                 }));
+    return written;
+  }));
   if (done.empty()) return {};
   LogInfo("data file: {} writes from before a crash were done again", done.size());
   TRY(device.Sync());
-  next_number_ = std::max(next_number_.load(), done.back().number + 1);
   TRY(Delete(std::move(done)));
-  return store_->Sync();
+  return runner_->store().Sync();
 }
 
 Status DeferredWrites::Put(BlockTransaction& txn, uint64_t offset_bytes, std::string_view data) {
@@ -102,20 +105,20 @@ void DeferredWrites::PutBack(std::vector<DeferredWrite> taken) {
 Status DeferredWrites::Delete(std::vector<DeferredWrite> taken) {
   while (!taken.empty()) {
     const size_t first = taken.size() - std::min(taken.size(), kDeletesAtOnce);
-    const auto delete_last = [&]() -> Status {
-      const std::unique_ptr<kv::Transaction> txn = TRY(store_->Begin());
-      for (size_t i = first; i < taken.size(); ++i) {
-        TRY(txn->Delete(schema_->Deferred(taken[i].number)));
-      }
-      return txn->Commit();
-    };
-    if (Status deleted = delete_last(); !deleted) {
+    if (Status deleted = DeleteSome(std::span(taken).subspan(first)); !deleted) {
       PutBack(std::move(taken));
       return deleted;
     }
     taken.resize(first);
   }
   return {};
+}
+
+Status DeferredWrites::DeleteSome(std::span<const DeferredWrite> writes) {
+  return runner_->Run([&](kv::Transaction& txn) -> Status {
+    for (const DeferredWrite& write : writes) TRY(txn.Delete(schema_->Deferred(write.number)));
+    return {};
+  });
 }
 
 }  // namespace tifs::fs

@@ -2,14 +2,19 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/sync.h"
 #include "fs/data/block_store.h"
 #include "fs/data/extent_device.h"
 #include "fs/schema.h"
 #include "kv/kv.h"
+#include "kv/run_transaction.h"
 
 namespace tifs::fs {
 
@@ -35,8 +40,8 @@ class DeferredWrites {
   // What the store keeps, at most, before the data file is synced and it is deleted.
   static constexpr uint64_t kMaxKeptBytes = 4 << 20;
 
-  // Both outlive this.
-  void Attach(kv::Store& store, const Schema& schema);
+  // All outlive this.
+  void Attach(kv::Store& store, const Schema& schema, Clock& clock);
 
   // Start-up: does again, in order, what a crash may have undone, syncs `device` and deletes it.
   // What does not lie below `end_bytes` of the device is corrupt, is logged and left alone.
@@ -63,7 +68,9 @@ class DeferredWrites {
   void PutBack(std::vector<DeferredWrite> taken);
 
  private:
-  kv::Store* store_ = nullptr;
+  Status DeleteSome(std::span<const DeferredWrite> writes);
+
+  std::optional<kv::TransactionRunner> runner_;
   const Schema* schema_ = nullptr;
   std::atomic<uint64_t> next_number_{1};
   std::atomic<uint64_t> window_bytes_{0};

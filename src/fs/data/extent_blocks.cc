@@ -31,7 +31,7 @@ Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t blo
   store_ = &store;
   schema_ = &schema;
   block_size_bytes_ = block_size_bytes;
-  deferred_.Attach(store, schema);
+  deferred_.Attach(store, schema, clock_);
   const uint64_t slot_limit = (TRY(device_->Size()) + kMaxLostBytes) / block_size_bytes;
   TRY(deferred_.Replay(*device_, slot_limit * block_size_bytes, read_only));
   if (read_only) return {};
