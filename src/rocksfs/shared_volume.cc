@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "base/clock.h"
@@ -56,8 +57,18 @@ std::string OwnerOf(std::string_view device) {
   return identity ? EscapeForLog(identity->owner) : "";
 }
 
+// The kernel takes down what a killed process had a little after the process is gone.
+Result<std::unique_ptr<block::BlockDevice>> OpenWhenFree(const std::string& device) {
+  constexpr int kAttempts = 20;
+  for (int attempt = 1;; ++attempt) {
+    auto opened = block::OpenDevice(device);
+    if (opened || opened.error().code() != ErrorCode::kBusy || attempt == kAttempts) return opened;
+    SystemClock().SleepFor(std::chrono::milliseconds(50));
+  }
+}
+
 Result<std::unique_ptr<volume::Volume>> OpenVolume(const block::DeviceName& name) {
-  auto device = block::OpenDevice(name.text);
+  auto device = OpenWhenFree(name.text);
   if (!device) {
     if (device.error().code() != ErrorCode::kBusy) return std::move(device).error();
     const std::string owner = OwnerOf(name.text);

@@ -1,0 +1,57 @@
+#include "rocksfs/registry.h"
+
+#include <rocksdb/file_system.h>
+#include <rocksdb/utilities/object_registry.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "rocksfs/rocks_file_system.h"
+#include "rocksfs/shared_volume.h"
+#include "rocksfs/volume_uri.h"
+
+namespace tifs::rocksfs {
+namespace {
+
+using rocksdb::FileSystem;
+using rocksdb::ObjectLibrary;
+
+Result<std::unique_ptr<RocksFileSystem>> OpenByUri(OpenVolumes& volumes, const std::string& text) {
+  const VolumeUri uri = TRY(ParseVolumeUri(text));
+  return RocksFileSystem::Open(TRY(volumes.Open(uri.device)), FileSystem::Default(),
+                               {.root = uri.root, .base_directory = uri.base, .uri = text});
+}
+
+}  // namespace
+
+int RegisterVolumeFileSystem(ObjectLibrary& library, std::shared_ptr<OpenVolumes> volumes) {
+  std::vector<std::string> names;
+  library.GetFactoryNames(FileSystem::Type(), &names);
+  if (std::find(names.begin(), names.end(), RocksFileSystem::kName) != names.end()) return 0;
+  library.AddFactory<FileSystem>(
+      ObjectLibrary::PatternEntry(RocksFileSystem::kName, false).AddSeparator("://"),
+      [volumes = std::move(volumes)](const std::string& uri, std::unique_ptr<FileSystem>* guard,
+                                     std::string* message) -> FileSystem* {
+        auto opened = OpenByUri(*volumes, uri);
+        if (!opened) {
+          *message = opened.error().ToString();
+          return nullptr;
+        }
+        *guard = *std::move(opened);
+        return guard->get();
+      });
+  return 1;
+}
+
+}  // namespace tifs::rocksfs
+
+int tifs_register_volume_file_system() {
+  return tifs::rocksfs::RegisterVolumeFileSystem(*rocksdb::ObjectLibrary::Default(),
+                                                 std::make_shared<tifs::rocksfs::OpenVolumes>());
+}
+
+int tifs_register_rocksdb_plugin(rocksdb::ObjectLibrary& library, const std::string&) {
+  return tifs::rocksfs::RegisterVolumeFileSystem(library,
+                                                 std::make_shared<tifs::rocksfs::OpenVolumes>());
+}
