@@ -17,13 +17,17 @@ struct Candidates {
   bool both = false;
 };
 
-// The blocks of a sequence number. A crash can leave one of an earlier generation where a later one
-// was written to the other copy only.
-Candidates Find(const SeenJournal& seen, uint64_t sequence, uint64_t generation) {
+// The blocks of a sequence number. Where the last opening has written, only its own count: a torn
+// block of a crash before may be whole again by now, if the same place was torn once more. Before
+// that, a later generation may have written over one copy only.
+Candidates Find(const SeenJournal& seen, uint64_t sequence, uint64_t generation,
+                const JournalStart& start) {
   Candidates found;
+  const bool is_last_opening = sequence >= start.from_sequence;
   for (uint8_t copy = 0; copy < 2; ++copy) {
     const SeenBlock& block = seen[copy][sequence % seen[copy].size()];
     if (block.sequence != sequence || block.generation < generation) continue;
+    if (is_last_opening && block.generation != start.from_generation) continue;
     if (found.best == nullptr || block.generation > found.best->generation) {
       found = {&block, copy, false};
     } else if (block.generation == found.best->generation) {
@@ -39,23 +43,25 @@ Error Damaged(uint64_t sequence, const std::string& what) {
 
 }  // namespace
 
-JournalEnd FindJournalEnd(const SeenJournal& seen, uint64_t position, uint64_t generation) {
-  uint64_t durable_below = 0;
+JournalEnd FindJournalEnd(const SeenJournal& seen, const JournalStart& start) {
+  // What was there at the last opening was durable when it had written its superblock.
+  uint64_t durable_below = start.from_sequence;
   for (const auto& copy : seen) {
     for (const SeenBlock& block : copy) {
       if (block.sequence != 0) durable_below = std::max(durable_below, block.durable_below);
     }
   }
+  const uint64_t position = start.position;
+  uint64_t generation = start.generation;
   JournalEnd end{.next_sequence = position, .generation = generation};
   const uint64_t size = seen[0].size();
   uint64_t sequence = position;
   bool batch_begins = true;
   for (; sequence - position < size; ++sequence) {
-    const Candidates found = Find(seen, sequence, generation);
+    const Candidates found = Find(seen, sequence, generation, start);
     if (found.best == nullptr || found.best->first != batch_begins) break;
-    // A batch that a crash tore may have been begun again by a later generation, and torn again.
     if (!batch_begins && found.best->generation != generation) break;
-    if (!found.both) ++end.single_copies;
+    if (!found.both) end.single.push_back(sequence);
     if (!found.both && sequence < durable_below) ++end.bad_copies;
     end.copy.push_back(found.copy);
     generation = found.best->generation;
@@ -74,7 +80,31 @@ JournalEnd FindJournalEnd(const SeenJournal& seen, uint64_t position, uint64_t g
     }
   }
   end.copy.resize(end.next_sequence - position);
+  std::erase_if(end.single, [&](uint64_t single) { return single >= end.next_sequence; });
   return end;
+}
+
+Status MendJournal(GuardedDevice& device, const Superblock& superblock,
+                   std::span<const SingleBlock> blocks) {
+  if (blocks.empty()) return {};
+  block::DmaBuffer buffer = TRY(device.AllocateBuffer(kBlockBytes));
+  const std::span<char, kBlockBytes> block(buffer.data(), kBlockBytes);
+  for (const SingleBlock& single : blocks) {
+    const uint64_t at = single.sequence % superblock.journal_blocks * kBlockBytes;
+    const uint64_t from = superblock.journal_offsets[single.copy] + at;
+    const uint64_t to = superblock.journal_offsets[1 - single.copy] + at;
+    TRY(device.Read(from, block));
+    const ParsedBlock parsed =
+        ParseBlock({block.data(), block.size()}, BlockKind::kJournal, superblock.uuid, from);
+    if (parsed.fault != BlockFault::kNone) {
+      return Damaged(single.sequence, BlockFaultText(parsed.fault));
+    }
+    BlockHeader header = parsed.header;
+    header.offset_bytes = to;
+    SealBlock(header, block);
+    TRY(device.Write(to, block));
+  }
+  return device.Flush(FlushKind::kJournal);
 }
 
 Status JournalReader::See(size_t copy, std::vector<SeenBlock>& seen) {
@@ -107,7 +137,10 @@ Result<JournalEnd> JournalReader::FindEnd(uint64_t position, uint64_t generation
     seen[copy].resize(superblock_.journal_blocks);
     TRY(See(copy, seen[copy]));
   }
-  return FindJournalEnd(seen, position, generation);
+  return FindJournalEnd(seen, {.position = position,
+                               .generation = generation,
+                               .from_sequence = superblock_.journal_from_sequence,
+                               .from_generation = superblock_.journal_generation});
 }
 
 Status JournalReader::ApplyBatch(const std::string& batch, uint64_t sequence,

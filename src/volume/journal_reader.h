@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
 #include "block/block_device.h"
+#include "volume/guarded_device.h"
 #include "volume/journal_record.h"
 #include "volume/superblock.h"
 
@@ -36,13 +38,31 @@ struct JournalEnd {
   std::optional<uint64_t> lost;
   // How many later blocks there are behind the damage.
   uint64_t blocks_behind = 0;
-  // Blocks that one copy has and the other lacks; of these, those that were durable in both.
-  uint64_t single_copies = 0;
+  // Blocks that one copy has and the other lacks, by number; of these, how many were durable in
+  // both.
+  std::vector<uint64_t> single;
   uint64_t bad_copies = 0;
   // Which copy to read, by sequence number from the position on.
   std::vector<uint8_t> copy;
 };
-JournalEnd FindJournalEnd(const SeenJournal& seen, uint64_t position, uint64_t generation);
+// What the superblock and the checkpoint say of it.
+struct JournalStart {
+  uint64_t position = 1;    // of the checkpoint
+  uint64_t generation = 1;  // of the checkpoint: no block from there on has a lower one
+  // As in the superblock.
+  uint64_t from_sequence = 1;
+  uint64_t from_generation = 1;
+};
+JournalEnd FindJournalEnd(const SeenJournal& seen, const JournalStart& start);
+
+// A block of the journal that only one copy has.
+struct SingleBlock {
+  uint64_t sequence = 0;
+  uint8_t copy = 0;  // the one that has it
+};
+// Writes such blocks to the other copy, too, and flushes.
+Status MendJournal(GuardedDevice& device, const Superblock& superblock,
+                   std::span<const SingleBlock> blocks);
 
 // Reads the journal of a volume. A block that both copies have lost, the journal going on behind
 // it, is never passed over.

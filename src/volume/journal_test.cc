@@ -35,7 +35,7 @@ class JournalTest : public testing::Test {
     JournalReader reader(*disk_, superblock_);
     const JournalEnd end = reader.FindEnd(position, superblock_.generation).value();
     EXPECT_FALSE(end.lost.has_value());
-    EXPECT_EQ(end.single_copies, 0u);
+    EXPECT_TRUE(end.single.empty());
     next_sequence = end.next_sequence;
     std::vector<uint64_t> inodes;
     const Status replayed = reader.Replay(position, end, [&](const Record& record) -> Status {
@@ -176,14 +176,20 @@ class JournalEndTest : public testing::Test {
     }
   }
 
+  JournalEnd End(uint64_t position, uint64_t generation) {
+    return FindJournalEnd(seen_, {position, generation, from_sequence_, from_generation_});
+  }
+
   SeenJournal seen_;
+  uint64_t from_sequence_ = 40;
+  uint64_t from_generation_ = 2;
 };
 
 TEST_F(JournalEndTest, ATornBatchIsTheEnd) {
   Put(40, 2, 40);
   Put(41, 2, 41, "f");
   Put(43, 2, 41, "l");
-  const JournalEnd end = FindJournalEnd(seen_, 40, 1);
+  const JournalEnd end = End(40, 1);
   EXPECT_EQ(end.next_sequence, 41u);
   EXPECT_FALSE(end.lost.has_value());
   EXPECT_EQ(end.bad_copies, 0u);
@@ -193,40 +199,66 @@ TEST_F(JournalEndTest, AGapThatWasDurableIsDamage) {
   Put(40, 2, 40);
   Put(42, 2, 42);
   Put(43, 2, 43);
-  const JournalEnd end = FindJournalEnd(seen_, 40, 1);
+  const JournalEnd end = End(40, 1);
   EXPECT_EQ(end.lost, 41u);
   EXPECT_EQ(end.blocks_behind, 2u);
 }
 
 // The torn batch of a crash, of which a later generation wrote over the beginning.
 TEST_F(JournalEndTest, LeftoversOfAnEarlierGenerationDoNotConnect) {
+  from_sequence_ = 41;
+  from_generation_ = 3;
   Put(40, 2, 40);
   Put(41, 3, 41);
   Put(42, 2, 41, "");
   Put(43, 2, 41, "l");
-  EXPECT_EQ(FindJournalEnd(seen_, 40, 1).next_sequence, 42u);
+  EXPECT_EQ(End(40, 1).next_sequence, 42u);
   // Both were torn, and what is left of them looks like one.
   Put(41, 2, 41, "f");
-  Put(42, 2, 41, "");
   Put(43, 3, 41, "l");
-  EXPECT_EQ(FindJournalEnd(seen_, 40, 1).next_sequence, 41u);
+  EXPECT_EQ(End(40, 1).next_sequence, 41u);
+  // Also if nothing says where the later generation began.
+  from_sequence_ = 1;
+  from_generation_ = 2;
+  EXPECT_EQ(End(40, 1).next_sequence, 41u);
+}
+
+// The later generation's write was torn as well, and where it arrived it says the same (zeros
+// behind the payload): the earlier, torn batch is whole by now.
+TEST_F(JournalEndTest, ATornBatchThatBecameWholeDoesNotCount) {
+  from_sequence_ = 41;
+  from_generation_ = 3;
+  Put(40, 2, 40);
+  Put(41, 2, 41);
+  const JournalEnd end = End(40, 1);
+  EXPECT_EQ(end.next_sequence, 41u);
+  EXPECT_FALSE(end.lost.has_value());
+}
+
+TEST_F(JournalEndTest, WhatTheLastOpeningReadMustBeThere) {
+  from_sequence_ = 42;
+  from_generation_ = 3;
+  Put(40, 2, 40);
+  EXPECT_EQ(End(40, 1).lost, 41u);
 }
 
 TEST_F(JournalEndTest, TheLaterGenerationOfTwoCopiesCounts) {
+  from_sequence_ = 41;
+  from_generation_ = 4;
   Put(40, 2, 40, "f", 1);
   Put(40, 3, 40, "fl", 2);
-  const JournalEnd end = FindJournalEnd(seen_, 40, 1);
+  const JournalEnd end = End(40, 1);
   EXPECT_EQ(end.next_sequence, 41u);
   EXPECT_EQ(end.copy, std::vector<uint8_t>{1});
-  EXPECT_EQ(end.single_copies, 1u);
-  EXPECT_EQ(end.bad_copies, 0u);
+  EXPECT_EQ(end.single, std::vector<uint64_t>{40});
+  EXPECT_EQ(end.bad_copies, 1u);
 }
 
 TEST_F(JournalEndTest, ABadCopyIsCounted) {
   Put(40, 2, 40, "fl", 1);
   Put(41, 2, 41, "fl", 2);
   Put(42, 2, 42);
-  const JournalEnd end = FindJournalEnd(seen_, 40, 1);
+  const JournalEnd end = End(40, 1);
   EXPECT_EQ(end.next_sequence, 43u);
   EXPECT_EQ(end.bad_copies, 2u);
   EXPECT_EQ(end.copy, (std::vector<uint8_t>{0, 1, 0}));
@@ -235,12 +267,12 @@ TEST_F(JournalEndTest, ABadCopyIsCounted) {
 TEST_F(JournalEndTest, OlderLapsAreNoEndAndNoDamage) {
   for (uint64_t sequence = 10; sequence < 40; ++sequence) Put(sequence, 1, sequence);
   Put(40, 2, 40);
-  const JournalEnd end = FindJournalEnd(seen_, 40, 2);
+  const JournalEnd end = End(40, 2);
   EXPECT_EQ(end.next_sequence, 41u);
   EXPECT_FALSE(end.lost.has_value());
   // A whole ring, and not more.
   for (uint64_t sequence = 40; sequence < 40 + kBlocks; ++sequence) Put(sequence, 2, sequence);
-  EXPECT_EQ(FindJournalEnd(seen_, 40, 2).next_sequence, 40 + kBlocks);
+  EXPECT_EQ(End(40, 2).next_sequence, 40 + kBlocks);
 }
 
 }  // namespace

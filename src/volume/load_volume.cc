@@ -8,7 +8,6 @@
 
 #include "base/coding.h"
 #include "volume/checkpoint.h"
-#include "volume/journal_reader.h"
 #include "volume/table_scan.h"
 
 namespace tifs::volume {
@@ -116,8 +115,10 @@ Status LoadJournal(block::BlockDevice& device, const LoadedCheckpoint& checkpoin
   if (end.bad_copies != 0) {
     Warn(loaded, fmt::format("journal: {} blocks are bad in one copy", end.bad_copies));
   }
-  loaded.needs_checkpoint =
-      loaded.superblock.closed_at_sequence == 0 || end.single_copies != 0 || end.lost.has_value();
+  for (const uint64_t sequence : end.single) {
+    loaded.single_blocks.push_back({sequence, end.copy[sequence - position]});
+  }
+  loaded.needs_checkpoint = loaded.superblock.closed_at_sequence == 0 || end.lost.has_value();
   RecordApplier applier{loaded, {}};
   TRY(reader.Replay(position, end, [&](const Record& record) {
     applier.freed.clear();

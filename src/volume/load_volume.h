@@ -11,6 +11,7 @@
 #include "volume/extent_allocator.h"
 #include "volume/file_table.h"
 #include "volume/journal.h"
+#include "volume/journal_reader.h"
 #include "volume/redo.h"
 #include "volume/superblock.h"
 
@@ -36,8 +37,10 @@ struct LoadedVolume {
   Journal::Position journal;
   uint64_t checkpoint_number = 0;  // of the one that was loaded
   uint64_t last_checkpoint = 0;    // the highest number that there was
-  // It was not closed, or parts of the journal are not there twice. Then a checkpoint comes before
-  // any other change: what users see from now on must also be what is found without this one.
+  // As a crash left them, or by damage. They are written twice before anything else.
+  std::vector<SingleBlock> single_blocks;
+  // It was not closed, or the journal is damaged. Then a checkpoint comes before any other change:
+  // what users see from now on must also be what is found without this one.
   bool needs_checkpoint = false;
   std::vector<Finding> findings;  // warnings only, unless there is `damage`
 };

@@ -45,6 +45,10 @@ std::vector<Area> Areas(const Superblock& s) {
 const char* LayoutFault(const Superblock& s) {
   if (s.uuid == Uuid{}) return "no UUID";
   if (s.generation == 0) return "generation 0";
+  if (s.journal_from_sequence == 0 || s.journal_generation == 0 ||
+      s.journal_generation > s.generation) {
+    return "where the journal goes on";
+  }
   if (!std::has_single_bit(s.extent_unit_bytes) || s.extent_unit_bytes < kMinUnit ||
       s.extent_unit_bytes > kMaxUnit) {
     return "the extent unit";
@@ -168,7 +172,7 @@ std::string EncodeSuperblock(const Superblock& s, uint64_t offset_bytes) {
         s.device_bytes, s.extent_unit_bytes, s.journal_blocks, s.journal_offsets[0],
         s.journal_offsets[1], s.checkpoint_blocks, s.checkpoint_offsets[0], s.checkpoint_offsets[1],
         s.checkpoint_offsets[2], s.second_offset, static_cast<uint64_t>(s.formatted_ns),
-        s.closed_at_sequence}) {
+        s.closed_at_sequence, s.journal_from_sequence, s.journal_generation}) {
     encoder.Fixed(value);
   }
   EncodeText(out, s.name, Superblock::kMaxVolumeNameBytes);
@@ -207,6 +211,8 @@ Result<Superblock> DecodeSuperblock(std::string_view block, uint64_t offset_byte
   }
   s.formatted_ns = static_cast<int64_t>(in.Fixed<uint64_t>());
   s.closed_at_sequence = in.Fixed<uint64_t>();
+  s.journal_from_sequence = in.Fixed<uint64_t>();
+  s.journal_generation = in.Fixed<uint64_t>();
   auto name = DecodeText(in, Superblock::kMaxVolumeNameBytes);
   auto owner = DecodeText(in, Superblock::kMaxOwnerBytes);
   TRY(CheckFeatures(s));

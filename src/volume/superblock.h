@@ -41,6 +41,10 @@ struct Superblock {
   uint64_t second_offset = 0;
   int64_t formatted_ns = 0;
   uint64_t closed_at_sequence = 0;  // 0: open, or not closed
+  // Journal blocks from this number on are of exactly this generation: what the last opening wrote.
+  // All below were there when it read them.
+  uint64_t journal_from_sequence = 1;
+  uint64_t journal_generation = 1;
   std::string name;
   std::string owner;
 

@@ -44,7 +44,7 @@ TEST(SuperblockTest, AreasThatMakeNoSenseAreRefusedWithARightChecksum) {
   const auto refused = [](const Superblock& superblock) {
     return CodeOf(DecodeSuperblock(EncodeSuperblock(superblock, 0), 0)) == ErrorCode::kCorrupt;
   };
-  std::vector<Superblock> bad(13, good);
+  std::vector<Superblock> bad(15, good);
   bad[0].uuid = {};
   bad[1].generation = 0;
   bad[2].extent_unit_bytes = 3 << 10;
@@ -58,6 +58,8 @@ TEST(SuperblockTest, AreasThatMakeNoSenseAreRefusedWithARightChecksum) {
   bad[10].checkpoint_offsets[0] += 512;
   bad[11].checkpoint_blocks = 0;
   bad[12].second_offset = 0;
+  bad[13].journal_generation = good.generation + 1;
+  bad[14].journal_from_sequence = 0;
   for (size_t i = 0; i < bad.size(); ++i) EXPECT_TRUE(refused(bad[i])) << i;
 }
 

@@ -34,12 +34,13 @@ VolumeCore::VolumeCore(std::unique_ptr<block::BlockDevice> device, const VolumeO
       bounce_(disk_),
       warnings_(WarningsOf(loaded)),
       redo_(std::move(loaded.redo)),
+      single_blocks_(loaded.single_blocks),
       needs_checkpoint_(loaded.needs_checkpoint),
       superblock_copy_(loaded.superblock_copy),
       generation_(loaded.superblock.generation + (is_snapshot ? 0 : 1)),
       next_checkpoint_(loaded.last_checkpoint + 1),
       checkpoint_position_(loaded.journal.checkpoint),
-      superblock_(NextSuperblock(loaded.superblock, options.owner, is_snapshot)),
+      superblock_(NextSuperblock(loaded, options.owner, is_snapshot)),
       table_(std::move(loaded.table)),
       free_space_(std::move(loaded.free_space)),
       journal_(disk_, superblock_, loaded.journal),
@@ -47,11 +48,14 @@ VolumeCore::VolumeCore(std::unique_ptr<block::BlockDevice> device, const VolumeO
 
 VolumeCore::~VolumeCore() { StopBackground(); }
 
-Superblock VolumeCore::NextSuperblock(Superblock superblock, const std::string& owner,
+Superblock VolumeCore::NextSuperblock(const LoadedVolume& loaded, const std::string& owner,
                                       bool is_snapshot) {
+  Superblock superblock = loaded.superblock;
   if (is_snapshot) return superblock;
   ++superblock.generation;
   superblock.closed_at_sequence = 0;
+  superblock.journal_from_sequence = loaded.journal.next_sequence;
+  superblock.journal_generation = superblock.generation;
   superblock.owner = owner;
   return superblock;
 }
@@ -64,6 +68,8 @@ int64_t VolumeCore::NowNs() const {
 // --- opening and closing ---
 
 Status VolumeCore::BeginWriting() {
+  // The superblock will say that all of the journal that was read was there.
+  TRY(MendJournal(disk_, superblock(), single_blocks_));
   // The flushes in this also cover what was read a moment ago: if a process died and not the power,
   // it may be in the device's cache only, and the blocks of the journal to come say that it is
   // durable.

@@ -114,7 +114,7 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
     std::vector<std::shared_ptr<OpenFile>> files;  // those that may have bytes in the journal only
   };
 
-  static Superblock NextSuperblock(Superblock superblock, const std::string& owner,
+  static Superblock NextSuperblock(const LoadedVolume& loaded, const std::string& owner,
                                    bool is_snapshot);
   Status WriteCheckpointIfDue() EXCLUDES(tables_);
   Status WriteCheckpointForRoom() EXCLUDES(tables_);
@@ -142,6 +142,7 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
   std::vector<std::string> warnings_;
   Redo redo_;  // a snapshot's; constant
   std::atomic<bool> closed_{false};
+  const std::vector<SingleBlock> single_blocks_;
   const bool needs_checkpoint_;   // before anything else is written to the journal
   const size_t superblock_copy_;  // the one that was good when it was opened
   // Of all blocks that this opening writes; the superblock's may rise above it.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,9 +17,9 @@ namespace tifs::volume {
 class TestDisk : public block::ForwardingDevice {
  public:
   struct Faults {
-    bool writes = false;
-    uint64_t write_count = 0;
-    uint64_t discarded_bytes = 0;
+    std::atomic<bool> writes = false;
+    std::atomic<uint64_t> write_count = 0;
+    std::atomic<uint64_t> discarded_bytes = 0;
   };
 
   TestDisk(block::BlockDevice& base, Faults& faults)

@@ -265,6 +265,9 @@ std::string VolumeRun::Compare(sim::SimBlockDevice& disk, uint64_t calls_done, b
   if (Status sound = (*volume)->Verify(); !sound) return sound.error().ToString();
   std::string why = ReadTree(**volume, found);
   if (why.empty()) why = model_.Check(found, durable, begun);
+  if (!why.empty()) {
+    for (const std::string& warning : (*volume)->Warnings()) why += "\nwarned: " + warning;
+  }
   disk.power().CutAfter(0);
   return why;
 }

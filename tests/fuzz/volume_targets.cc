@@ -218,7 +218,7 @@ std::string RunJournalEnd(std::string_view input) {
                  .last = in.Fixed<uint8_t>() % 3 != 0};
     }
   }
-  const JournalEnd end = FindJournalEnd(seen, 40, 1);
+  const JournalEnd end = FindJournalEnd(seen, {40, 1, in.Fixed<uint8_t>() % uint64_t{80}, 2});
   if (end.next_sequence < 40 || end.next_sequence > 72) return "an end outside of the ring";
   if (end.copy.size() != end.next_sequence - 40) return "copies and end disagree";
   for (uint64_t sequence = 40; sequence < end.next_sequence; ++sequence) {
