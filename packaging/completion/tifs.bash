@@ -20,19 +20,52 @@ _tifs_mount_options() {
   compopt -o nospace 2>/dev/null
 }
 
+# `tifs volume ...`; the word after "volume" is COMP_WORDS[$1].
+_tifs_volume() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options=""
+  if ((COMP_CWORD == $1)); then
+    COMPREPLY=($(compgen -W "format info df ls cat get put rm check resize --help" -- "$current"))
+    return
+  fi
+  case ${COMP_WORDS[$1]} in
+    format) options="--name --extent-unit --force --yes" ;;
+    info | df | ls) options="--json" ;;
+    get | put) options="--force" ;;
+    rm) options="--yes" ;;
+    check) options="--repair --cut-damaged-journal --json" ;;
+  esac
+  case $previous in
+    --extent-unit)
+      COMPREPLY=($(compgen -W "4KiB 16KiB 64KiB 256KiB 1MiB 4MiB 16MiB" -- "$current"))
+      return
+      ;;
+    --name) return ;;
+  esac
+  if [[ $current == -* ]]; then
+    COMPREPLY=($(compgen -W "$options --help" -- "$current"))
+  else
+    COMPREPLY=($(compgen -f -- "$current"))
+  fi
+}
+
 _tifs() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      format | mount | umount | info | stats | fsck | gc | bench)
+      format | mount | umount | info | stats | fsck | gc | bench | volume)
         command=${COMP_WORDS[i]}
         break
         ;;
     esac
   done
   if [ -z "$command" ]; then
-    COMPREPLY=($(compgen -W "format mount umount info stats fsck gc bench --help --version" -- "$current"))
+    COMPREPLY=($(compgen -W "format mount umount info stats fsck gc bench volume --help --version" -- "$current"))
+    return
+  fi
+
+  if [ "$command" = volume ]; then
+    _tifs_volume $((i + 1))
     return
   fi
 

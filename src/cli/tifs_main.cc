@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <exception>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,41 +19,65 @@
 namespace tifs::cli {
 namespace {
 
-constexpr std::array<std::string_view, 8> kCommands = {"format", "mount", "umount", "info",
-                                                       "stats",  "fsck",  "gc",     "bench"};
+constexpr std::array<std::string_view, 9> kCommands = {
+    "format", "mount", "umount", "info", "stats", "fsck", "gc", "bench", "volume"};
+
+// Those below `tifs volume`.
+constexpr std::array<std::string_view, 10> kVolumeCommands = {
+    "format", "info", "df", "ls", "cat", "get", "put", "rm", "check", "resize"};
 
 // fsck(8) has its own code for wrong usage.
 constexpr int kFsckUsage = 16;
 
-bool IsCommand(std::string_view word) {
-  return std::find(kCommands.begin(), kCommands.end(), word) != kCommands.end();
+bool Contains(std::span<const std::string_view> words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
 }
 
+// "fsck", "volume check"; empty if it names none.
 std::string CommandOf(const std::vector<std::string>& arguments) {
-  return !arguments.empty() && IsCommand(arguments[0]) ? arguments[0] : std::string();
+  if (arguments.empty() || !Contains(kCommands, arguments[0])) return {};
+  const bool is_volume_command =
+      arguments[0] == "volume" && arguments.size() > 1 && Contains(kVolumeCommands, arguments[1]);
+  return is_volume_command ? "volume " + arguments[1] : arguments[0];
+}
+
+CLI::App* AppOf(CLI::App& app, const std::string& command) {
+  if (command.empty()) return &app;
+  const size_t blank = command.find(' ');
+  CLI::App* const chosen = app.get_subcommand(command.substr(0, blank));
+  return blank == std::string::npos ? chosen : chosen->get_subcommand(command.substr(blank + 1));
 }
 
 int UsageError(const std::string& command, std::string_view why) {
   const std::string name = command.empty() ? "tifs" : "tifs " + command;
   PrintError(Explained(ErrorCode::kInvalid, command.empty() ? "command line" : command, why,
                        fmt::format("run '{} --help'", name)));
-  return command == "fsck" ? kFsckUsage : kExitUsage;
+  return command == "fsck" || command == "volume check" ? kFsckUsage : kExitUsage;
 }
 
 // CLI11 would treat a misspelt command as an extra argument.
 bool ExplainUnknownCommand(const std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments[0].starts_with('-') || IsCommand(arguments[0])) return false;
-  const std::string_view nearest = NearestMatch(arguments[0], kCommands);
-  PrintError(Explained(ErrorCode::kInvalid, Escaped(arguments[0]), "there is no such command",
-                       nearest.empty() ? "run 'tifs --help' for those there are"
-                                       : fmt::format("did you mean 'tifs {}'?", nearest)));
+  const bool of_volume = !arguments.empty() && arguments[0] == "volume";
+  const size_t at = of_volume ? 1 : 0;
+  const std::string program = of_volume ? "tifs volume" : "tifs";
+  const std::span<const std::string_view> known =
+      of_volume ? std::span<const std::string_view>(kVolumeCommands) : kCommands;
+  if (arguments.size() <= at || arguments[at].starts_with('-')) return false;
+  if (Contains(known, arguments[at])) return false;
+  const std::string_view nearest = NearestMatch(arguments[at], known);
+  const std::string way_out =
+      nearest.empty()
+          ? fmt::format("run '{} --help'{}", program, of_volume ? "" : " for those there are")
+          : fmt::format("did you mean '{} {}'?", program, nearest);
+  PrintError(
+      Explained(ErrorCode::kInvalid, Escaped(arguments[at]), "there is no such command", way_out));
   return true;
 }
 
 // The option among those of the chosen command that an unknown one was probably meant to be.
 std::string UnknownOptionText(CLI::App& app, const std::string& command,
                               const std::vector<std::string>& arguments) {
-  CLI::App* const chosen = command.empty() ? &app : app.get_subcommand(command);
+  CLI::App* const chosen = AppOf(app, command);
   std::vector<std::string> known;
   for (const CLI::Option* option : chosen->get_options()) {
     for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
@@ -85,12 +111,13 @@ int RunCommandLine(const std::vector<std::string>& arguments) {
   AddFsckCommand(app, exit_code);
   AddGcCommand(app, exit_code);
   AddBenchCommand(app, exit_code);
+  AddVolumeCommand(app, exit_code);
   try {
     // CLI11 takes them from the back.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
-    CLI::App* const chosen = command.empty() ? &app : app.get_subcommand(command);
-    return PrintText(chosen->help("", CLI::AppFormatMode::Normal)) ? kExitDone : kExitFailed;
+    return PrintText(AppOf(app, command)->help("", CLI::AppFormatMode::Normal)) ? kExitDone
+                                                                                : kExitFailed;
   } catch (const CLI::CallForVersion&) {
     return PrintText(VersionText() + "\n") ? kExitDone : kExitFailed;
   } catch (const CLI::ParseError& error) {

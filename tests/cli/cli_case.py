@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(REPOSITORY, "tests", "integration"))
 from mount_fixture import TestBed, mount_entry, wait_until  # noqa: E402
 
 DEADLINE_S = 60
-COMMANDS = ["format", "mount", "umount", "info", "stats", "fsck", "gc", "bench"]
+COMMANDS = ["format", "mount", "umount", "info", "stats", "fsck", "gc", "bench", "volume"]
 CONTROL_CHARACTER = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 

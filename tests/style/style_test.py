@@ -51,6 +51,7 @@ THIRD_PARTY = {
     "xxhash.h": ["fs", "fs/data"],
     "liburing.h": ["block"],
     "nlohmann/": ["cli"],
+    "blkid/": ["cli"],
     "CLI/": ["cli"],
     "prometheus/": ["cli"],
     "gtest/": [],
