@@ -9,9 +9,11 @@ namespace {
 
 // In every mode. Splice is left off: plain replies from memory are faster for bulk reads here.
 // Locks (POSIX_LOCKS, FLOCK_LOCKS) are left off: then the kernel's own serve, without any request.
+// ATOMIC_O_TRUNC is, too: an open with O_RDONLY and O_TRUNC would cut a program that is running,
+// and only then would the kernel find out that this is ETXTBSY.
 constexpr uint32_t kAlways = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
-                             FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
-                             FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+                             FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_READDIRPLUS |
+                             FUSE_CAP_READDIRPLUS_AUTO |
                              // A directory's default ACL replaces the umask, so we apply it.
                              FUSE_CAP_DONT_MASK;
 

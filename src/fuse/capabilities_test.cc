@@ -25,9 +25,9 @@ TEST(CapabilitiesTest, WantsOnlyWhatTheKernelHas) {
   }
 }
 
-TEST(CapabilitiesTest, LocksAndSpliceStayOff) {
+TEST(CapabilitiesTest, LocksSpliceAndAtomicTruncationStayOff) {
   constexpr uint32_t kOff = FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_SPLICE_READ |
-                            FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
+                            FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_ATOMIC_O_TRUNC;
   EXPECT_EQ(ChooseCapabilities(kEverything, Exclusive()) & kOff, 0u);
   EXPECT_EQ(ChooseCapabilities(kEverything, Strict()) & kOff, 0u);
 }

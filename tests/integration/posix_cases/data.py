@@ -385,3 +385,22 @@ class CopyRangeTest(PosixCase):
         self.assert_errno(errno.EBADF, os.copy_file_range, fd, reader, 10, 0, 50)
         self.assert_errno(errno.EBADF, os.copy_file_range, fd, appender, 10, 0, 50)
         self.assert_errno(errno.EISDIR, os.copy_file_range, directory, fd, 10, 0, 0)
+
+
+class RunningProgramTest(PosixCase):
+    def test_a_running_program_is_not_cut(self):
+        self.need_program("sleep")
+        program = self.path("program")
+        self.run_program("cp", "/bin/sleep", program)
+        os.chmod(program, 0o755)
+        size = os.stat(program).st_size
+        with subprocess.Popen([program, "60"]) as process:
+            try:
+                for flags in (os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_TRUNC):
+                    self.assert_errno(errno.ETXTBSY, os.open, program, flags)
+                    self.assertEqual(os.stat(program).st_size, size)
+                self.assert_errno(errno.ETXTBSY, os.truncate, program, 0)
+                self.assertEqual(self.read_file("program"), self.read_file("/bin/sleep"))
+                self.assertIsNone(process.poll(), "the program died")
+            finally:
+                process.kill()
