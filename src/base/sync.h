@@ -22,6 +22,7 @@
 #define RELEASE_GENERIC(...) TIFS_TSA(release_generic_capability(__VA_ARGS__))
 #define REQUIRES_SHARED(...) TIFS_TSA(requires_shared_capability(__VA_ARGS__))
 #define EXCLUDES(...) TIFS_TSA(locks_excluded(__VA_ARGS__))
+#define RETURN_CAPABILITY(x) TIFS_TSA(lock_returned(x))
 #define NO_THREAD_SAFETY_ANALYSIS TIFS_TSA(no_thread_safety_analysis)
 
 namespace tifs {

@@ -33,6 +33,13 @@ void ExtentAllocator::Add(UnitRange range) {
   Insert(range);
 }
 
+std::vector<UnitRange> ExtentAllocator::FreeRuns() const {
+  std::vector<UnitRange> runs;
+  runs.reserve(by_start_.size());
+  for (const auto& [start, count] : by_start_) runs.push_back({start, count});
+  return runs;
+}
+
 bool ExtentAllocator::IsTaken(UnitRange range) const {
   const auto next = by_start_.lower_bound(range.start);
   if (next != by_start_.end() && next->first < range.end()) return false;

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "volume/volume_format.h"
 
@@ -26,10 +27,8 @@ class ExtentAllocator {
   uint64_t free_units() const { return free_units_; }
   size_t runs() const { return by_start_.size(); }
   uint64_t largest_run() const { return by_count_.empty() ? 0 : by_count_.rbegin()->first; }
-  template <typename Visit>
-  void ForEach(Visit visit) const {
-    for (const auto& [start, count] : by_start_) visit(UnitRange{start, count});
-  }
+  // All free runs, ascending.
+  std::vector<UnitRange> FreeRuns() const;
   // Whether no unit of the run is free.
   bool IsTaken(UnitRange range) const;
 

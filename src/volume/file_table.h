@@ -49,6 +49,8 @@ struct Inode {
   const InodeKind kind;
   // Bytes were written that no record speaks of yet, and no handle is open that knows.
   bool unsynced = false;
+  // Synced bytes were cut off, and the record of that may not be durable yet.
+  bool cut = false;
   Name first_name;
   std::unique_ptr<std::vector<Name>> more_names;
   std::unique_ptr<Directory> entries;  // of a directory

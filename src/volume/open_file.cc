@@ -21,7 +21,8 @@ OpenFile::OpenFile(std::shared_ptr<VolumeCore> core, Inode& inode)
     : core_(std::move(core)),
       inode_(inode),
       block_bytes_(core_->disk().geometry().block_bytes),
-      logged_(inode.committed_bytes) {}
+      logged_(inode.committed_bytes),
+      barrier_(inode.cut ? core_->LastNumber() : 0) {}
 
 OpenFile::~OpenFile() { core_->Detach(*this, inode_); }
 
@@ -151,6 +152,8 @@ Status OpenFile::WaitForBarrier() {
   if (barrier_ == 0) return {};
   TRY(core_->Commit(barrier_));
   barrier_ = 0;
+  MutexLock tables(core_->tables());
+  inode_.cut = false;
   return {};
 }
 
@@ -315,6 +318,7 @@ Status OpenFile::Cut(uint64_t size_bytes) {
     core_->LogFile(inode_, size_bytes, 0, {});
     number = core_->LastNumber();
     barrier_ = number;
+    inode_.cut = true;  // for who opens it after us
   }
   std::vector<UnitRange> freed;
   core_->table().CutExtents(inode_, UnitsFor(size_bytes, core_->unit_bytes()), freed);

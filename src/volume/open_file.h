@@ -114,7 +114,7 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
   uint64_t logged_ GUARDED_BY(lock_);
   bool overwritten_ GUARDED_BY(lock_) = false;
   // A number of a record; before it is durable nothing is written to the extents. 0: none.
-  uint64_t barrier_ GUARDED_BY(lock_) = 0;
+  uint64_t barrier_ GUARDED_BY(lock_);
   // The journal has bytes that only the buffer has besides.
   bool has_logged_tail_ GUARDED_BY(lock_) = false;
   std::atomic<uint32_t> writers_{0};

@@ -55,7 +55,7 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
   // All records up to `number` are durable; then what they freed may be used.
   Status Commit(uint64_t number) EXCLUDES(tables_);
 
-  Mutex& tables() { return tables_; }
+  Mutex& tables() RETURN_CAPABILITY(tables_) { return tables_; }
   FileTable& table() REQUIRES(tables_) { return *table_; }
   // Whether so many bytes more of a checkpoint fit. kNoSpace.
   Status CheckMetadataRoom(uint64_t bytes) const REQUIRES(tables_);

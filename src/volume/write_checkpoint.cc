@@ -143,7 +143,7 @@ Result<uint64_t> VolumeCore::GrowDevice() {
   ExtentAllocator all;
   for (const UnitRange& region : grown.DataRegions()) all.Add(region);
   for (const UnitRange& region : before.DataRegions()) CHECK(all.TakeExactly(region));
-  all.ForEach([this](UnitRange range) { free_space_.Add(range); });
+  for (const UnitRange& range : all.FreeRuns()) free_space_.Add(range);
   return grown.device_bytes;
 }
 

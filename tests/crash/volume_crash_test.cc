@@ -44,6 +44,7 @@ std::vector<VolumeOp> Alphabet() {
       {.kind = Kind::kAllocate, .path = "a", .size = 20'000},
       {.kind = Kind::kSync, .path = "a"},
       {.kind = Kind::kClose, .path = "a"},
+      {.kind = Kind::kAppend, .path = "d/big", .size = 5'000},
       {.kind = Kind::kWriteAt, .path = "d/big", .offset = 4'000, .size = 3'000},
       {.kind = Kind::kTruncate, .path = "d/big", .size = 5'000},
       {.kind = Kind::kSync, .path = "d/big"},
@@ -71,10 +72,11 @@ class VolumeCrashTest : public testing::Test {
   }
 };
 
-// Sequences of `length`, every `stride`-th. Cuts are looked at within the last operation only:
-// those before are of shorter sequences. What is wrong with the first that is.
+// Sequences of `length` after `prefix`, every `stride`-th. Cuts are looked at within the last
+// operation only: those before are of shorter sequences. What is wrong with the first that is.
 std::string TrySequences(const VolumeWorldOptions& options, size_t length, size_t stride,
-                         size_t samples, uint64_t& checks) {
+                         size_t samples, uint64_t& checks,
+                         const std::vector<VolumeOp>& prefix = {}) {
   const std::vector<VolumeOp> alphabet = Alphabet();
   const sim::DiskImage image = MakeVolumeImage(options, StartTree());
   size_t count = 1;
@@ -84,12 +86,15 @@ std::string TrySequences(const VolumeWorldOptions& options, size_t length, size_
     VolumeRun run(options, image, StartTree(), sequence);
     if (options.damages) run.DamageToo();
     std::string why = run.Begin();
+    for (const VolumeOp& op : prefix) {
+      if (why.empty()) why = run.Do(op);
+    }
     size_t rest = sequence;
     for (size_t i = 0; i < length && why.empty(); ++i, rest /= alphabet.size()) {
       why = run.Do(alphabet[rest % alphabet.size()]);
     }
     if (why.empty() && !run.is_open()) why = "it does not open";
-    if (why.empty()) why = run.CheckCuts(length, samples, random);
+    if (why.empty()) why = run.CheckCuts(prefix.size() + length, samples, random);
     checks += run.checks();
     if (!why.empty()) return why;
   }
@@ -118,6 +123,33 @@ TEST_F(VolumeCrashTest, ExhaustiveTwoOperations) {
 TEST_F(VolumeCrashTest, ExhaustiveThreeOperations) {
   uint64_t checks = 0;
   EXPECT_EQ(TrySequences(SmallDisk(), 3, 1, Options().full_length ? 16 : 3, checks), "");
+  std::printf("%llu images\n", static_cast<unsigned long long>(checks));
+}
+
+// What is left in memory, or waits, by other ways than the three operations.
+TEST_F(VolumeCrashTest, ExhaustiveTwoOperationsMore) {
+  const std::vector<VolumeOp> prefixes[] = {
+      {{.kind = Kind::kTruncate, .path = "a", .size = 10}, {.kind = Kind::kClose, .path = "a"}},
+      {{.kind = Kind::kTruncate, .path = "d/big", .size = 5'000},
+       {.kind = Kind::kClose, .path = "d/big"},
+       {.kind = Kind::kAppend, .path = "d/big", .size = 100}},
+      {{.kind = Kind::kAppend, .path = "a", .size = 100},
+       {.kind = Kind::kSync, .path = "a"},
+       {.kind = Kind::kClose, .path = "a"}},
+      {{.kind = Kind::kWriteAt, .path = "a", .offset = 50, .size = 100},
+       {.kind = Kind::kClose, .path = "a"}},
+      {{.kind = Kind::kAppend, .path = "a", .size = 100},
+       {.kind = Kind::kSync, .path = "a"},
+       {.kind = Kind::kCheckpoint},
+       {.kind = Kind::kAppend, .path = "a", .size = 100}},
+      {{.kind = Kind::kUnlink, .path = "d/big"},
+       {.kind = Kind::kCreate, .path = "b"},
+       {.kind = Kind::kAppend, .path = "b", .size = 9'000}},
+  };
+  uint64_t checks = 0;
+  for (const auto& prefix : prefixes) {
+    EXPECT_EQ(TrySequences(SmallDisk(), 2, 1, Options().full_length ? 64 : 6, checks, prefix), "");
+  }
   std::printf("%llu images\n", static_cast<unsigned long long>(checks));
 }
 
