@@ -15,12 +15,6 @@ constexpr std::string_view kCapabilityName = "security.capability";
 // large cut.
 constexpr uint32_t kMaxEpoch = uint32_t{1} << 31;
 
-// From which slot on none can be: as ExtentBlocks::Attach has it, which refuses to read them.
-uint64_t SlotLimit(uint64_t data_file_bytes, uint32_t block_size_bytes) {
-  constexpr uint64_t kMaxLostBytes = uint64_t{1} << 40;
-  return (data_file_bytes + kMaxLostBytes) / block_size_bytes;
-}
-
 std::string BlockText(const Schema::BlockKey& block, uint32_t block_size_bytes) {
   return "block " + std::to_string(block.index.value) + " of " + InodeText(block.inode) +
          " (from byte " + std::to_string(block.index.value * block_size_bytes) + " on)";

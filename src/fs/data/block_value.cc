@@ -52,6 +52,11 @@ ExtentReference ExtentReference::FromPayload(std::string_view payload) {
   return {slot, decoder.Fixed<uint32_t>()};
 }
 
+uint64_t SlotLimit(uint64_t data_file_bytes, uint32_t block_size_bytes) {
+  constexpr uint64_t kMaxLostBytes = uint64_t{1} << 40;
+  return (data_file_bytes + kMaxLostBytes) / block_size_bytes;
+}
+
 Result<uint32_t> BlockLength(const BlockValue& block) {
   if (block.encoding == BlockEncoding::kRaw) return static_cast<uint32_t>(block.payload.size());
   return TRY(ExtentReference::Decode(block)).length_bytes;

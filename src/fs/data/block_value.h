@@ -45,6 +45,11 @@ struct ExtentReference {
   static ExtentReference FromPayload(std::string_view payload);
 };
 
+// From which slot on none can be in a data file of so many bytes, as it is found when the store is
+// opened. After a crash it may have been longer: by what was written since its last sync. Slots
+// beyond are taken for corruption, not for a reason to allocate memory.
+uint64_t SlotLimit(uint64_t data_file_bytes, uint32_t block_size_bytes);
+
 // How many bytes of the block it holds. kCorrupt.
 Result<uint32_t> BlockLength(const BlockValue& block);
 

@@ -11,11 +11,6 @@
 namespace tifs::fs {
 namespace {
 
-// How much longer than the data file is found after a crash it may have been: what was written
-// since its last sync. A slot beyond it is taken for corruption, not for a reason to allocate
-// memory.
-constexpr uint64_t kMaxLostBytes = uint64_t{1} << 40;
-
 std::string EncodeExtent(uint32_t epoch, uint64_t slot, uint32_t length_bytes) {
   std::string value;
   value.reserve(BlockValue::kHeadBytes + ExtentReference::kBytes);
@@ -32,7 +27,7 @@ Status ExtentBlocks::Attach(kv::Store& store, const Schema& schema, uint32_t blo
   schema_ = &schema;
   block_size_bytes_ = block_size_bytes;
   deferred_.Attach(store, schema, clock_);
-  const uint64_t slot_limit = (TRY(device_->Size()) + kMaxLostBytes) / block_size_bytes;
+  const uint64_t slot_limit = SlotLimit(TRY(device_->Size()), block_size_bytes);
   TRY(deferred_.Replay(*device_, slot_limit * block_size_bytes, read_only));
   if (read_only) return {};
   const std::unique_ptr<kv::Transaction> txn = TRY(store.Begin());
@@ -180,7 +175,10 @@ Status ExtentBlocks::WriteDevice(BlockTransaction& txn, uint64_t offset_bytes,
                                  std::string_view data) {
   if (failed_) return Error(ErrorCode::kReadOnly, "a sync of the data file has failed");
   const std::string_view deferred = data.substr(0, txn.to_defer_bytes);
-  if (!deferred.empty()) TRY(deferred_.Put(txn, offset_bytes, deferred));
+  if (!deferred.empty()) {
+    if (deferred_.kept_bytes() > DeferredWrites::kMaxKeptBytes) TRY(Settle());
+    TRY(deferred_.Put(txn, offset_bytes, deferred));
+  }
   txn.to_defer_bytes -= deferred.size();
   TRY(device_->Write(offset_bytes, data));
   // After the write and before its transaction commits: whoever syncs a committed write sees it.
@@ -274,10 +272,6 @@ Result<int64_t> ExtentBlocks::WriteOver(BlockTransaction& txn, const InodeRecord
 Result<int64_t> ExtentBlocks::Write(BlockTransaction& txn, const InodeRecord& inode,
                                     uint64_t offset_bytes, std::string_view data,
                                     BlockIndex fresh_from, size_t moved_bytes) {
-  if (deferred_.kept_bytes() > DeferredWrites::kMaxKeptBytes) {
-    MutexLock lock(sync_mutex_);
-    TRY(Checkpoint());
-  }
   // Where the next sync has to flush the data file anyway, what is not moved need not be deferred.
   const bool defer = deferred_.Suits(data.size()) && !dirty_.load(std::memory_order_relaxed);
   txn.to_defer_bytes = defer ? data.size() : moved_bytes;
@@ -403,13 +397,10 @@ Status ExtentBlocks::Recycle() {
   const std::vector<SlotRun> runs = slots_.TakeDurable();
   if (runs.empty()) return {};
   readers_.AwaitEarlier(clock_);
-  // A deferred write from before the release must not be done again to the slot's next block.
-  if (Status settled = Settle(); !settled) {
-    slots_.PutBack(runs);
-    return settled;
-  }
-  TRY(store_->Sync());
   const auto discard = [&]() -> Status {
+    // A deferred write from before the release must not be done again to the slot's next block.
+    TRY(Settle());
+    TRY(store_->Sync());
     for (const SlotRun& run : runs) {
       TRY(device_->Discard(run.first * block_size_bytes_, run.count * block_size_bytes_));
     }

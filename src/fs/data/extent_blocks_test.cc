@@ -15,6 +15,16 @@ namespace {
 
 constexpr uint32_t kBlock = 4096;
 
+class StoreThatMayNotSync : public kv::ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+  Status Sync() override {
+    if (fail_sync) return Error(ErrorCode::kIo, "test");
+    return base().Sync();
+  }
+  bool fail_sync = false;
+};
+
 class ExtentBlocksTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -88,7 +98,8 @@ class ExtentBlocksTest : public testing::Test {
     EXPECT_EQ(report->finding_count, 0u) << report->findings.front().what;
   }
 
-  kv::MemKv store_;
+  kv::MemKv memory_;
+  StoreThatMayNotSync store_{memory_};
   MemExtentDevice device_;
   ManualClock clock_;
   const OpContext context_;
@@ -249,6 +260,32 @@ TEST_F(ExtentBlocksTest, ManySmallWritesThatAreSyncedSyncTheDataFileNowAndThen) 
   EXPECT_GE(device_.syncs(), syncs + 2);
   EXPECT_LE(device_.syncs(), syncs + 4);
   EXPECT_LE(deferred_count(), DeferredWrites::kMaxKeptBytes / kBlock + 1);
+}
+
+TEST_F(ExtentBlocksTest, WhatCutsLeaveIsBoundedToo) {
+  constexpr uint64_t kFiles = 2 * DeferredWrites::kMaxKeptBytes / kBlock;
+  std::vector<InodeNumber> inodes;
+  for (uint64_t i = 0; i < kFiles; ++i) {
+    inodes.push_back(Create("f" + std::to_string(i)));
+    Write(inodes.back(), 0, std::string(2 * kBlock, 'a'));
+  }
+  ASSERT_TRUE(fs_->Sync().ok());
+  for (const InodeNumber inode : inodes) Truncate(inode, kBlock - 1);
+  EXPECT_LE(deferred_count(), DeferredWrites::kMaxKeptBytes / kBlock + 1);
+}
+
+TEST_F(ExtentBlocksTest, SlotsAreNotLostWhereGivingThemBackFails) {
+  const InodeNumber old_inode = Create("old");
+  Write(old_inode, 0, std::string(2 * kBlock, 'o'));
+  ASSERT_TRUE(fs_->Unlink(context_, kRootInode, "old").ok());
+  RunBackground();
+  blocks_->RecordsSynced(*blocks_->SyncData());
+  store_.fail_sync = true;
+  EXPECT_FALSE(blocks_->Recycle().ok());
+  store_.fail_sync = false;
+  EXPECT_TRUE(blocks_->HasReleased());
+  ASSERT_TRUE(blocks_->Recycle().ok());
+  EXPECT_FALSE(blocks_->HasReleased());
 }
 
 TEST_F(ExtentBlocksTest, WhoSyncsSeldomWritesOnce) {
