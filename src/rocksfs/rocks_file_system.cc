@@ -63,23 +63,25 @@ rocksdb::Status RocksFileSystem::ConfigureOptions(
   return FileSystem::ConfigureOptions(config, others, unused);
 }
 
-rocksdb::Status RocksFileSystem::RegisterDbPaths(const std::vector<std::string>& paths) {
-  std::vector<std::string> on_base;
+IOStatus RocksFileSystem::MapToBase(const std::vector<std::string>& paths,
+                                    std::vector<std::string>* on_base) const {
   for (const std::string& path : paths) {
     const Result<Place> place = PlaceOf(path);
     if (!place) return ToIOStatus(place, path);
-    on_base.push_back(place->paths.base);
+    on_base->push_back(place->paths.base);
   }
+  return IOStatus::OK();
+}
+
+rocksdb::Status RocksFileSystem::RegisterDbPaths(const std::vector<std::string>& paths) {
+  std::vector<std::string> on_base;
+  if (IOStatus status = MapToBase(paths, &on_base); !status.ok()) return status;
   return base_->RegisterDbPaths(on_base);
 }
 
 rocksdb::Status RocksFileSystem::UnregisterDbPaths(const std::vector<std::string>& paths) {
   std::vector<std::string> on_base;
-  for (const std::string& path : paths) {
-    const Result<Place> place = PlaceOf(path);
-    if (!place) return ToIOStatus(place, path);
-    on_base.push_back(place->paths.base);
-  }
+  if (IOStatus status = MapToBase(paths, &on_base); !status.ok()) return status;
   return base_->UnregisterDbPaths(on_base);
 }
 
@@ -115,6 +117,12 @@ IOStatus RocksFileSystem::Locate(const std::string& path, Place* place, Found* f
   if (!looked) return ToIOStatus(looked, path);
   *found = *looked;
   return IOStatus::OK();
+}
+
+bool RocksFileSystem::OpensOnBase(const std::string& path, const Place& place, const Found& found,
+                                  IODebugContext* debug) const {
+  return !found && (PlacementOf(path) == Side::kBase ||
+                    base_->FileExists(place.paths.base, IOOptions(), debug).ok());
 }
 
 bool RocksFileSystem::IsBaseDirectory(const std::string& base_path) const {
@@ -223,8 +231,7 @@ IOStatus RocksFileSystem::ReopenWritableFile(const std::string& path, const File
   Place place;
   Found found;
   if (IOStatus status = Locate(path, &place, &found); !status.ok()) return status;
-  if (!found && (PlacementOf(path) == Side::kBase ||
-                 base_->FileExists(place.paths.base, IOOptions(), debug).ok())) {
+  if (OpensOnBase(path, place, found, debug)) {
     return base_->ReopenWritableFile(place.paths.base, options, result, debug);
   }
   auto file = OpenOnVolume(place.paths, {.write = true, .create = true});
@@ -259,8 +266,7 @@ IOStatus RocksFileSystem::NewRandomRWFile(const std::string& path, const FileOpt
   Place place;
   Found found;
   if (IOStatus status = Locate(path, &place, &found); !status.ok()) return status;
-  if (!found && (PlacementOf(path) == Side::kBase ||
-                 base_->FileExists(place.paths.base, IOOptions(), debug).ok())) {
+  if (OpensOnBase(path, place, found, debug)) {
     return base_->NewRandomRWFile(place.paths.base, options, result, debug);
   }
   auto file = OpenOnVolume(place.paths, {.write = true, .create = true});

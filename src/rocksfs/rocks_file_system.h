@@ -193,6 +193,13 @@ class RocksFileSystem : public rocksdb::FileSystem {
   // The same of a path. An error, or nothing, leaves `found` empty.
   rocksdb::IOStatus Locate(const std::string& path, Place* place, Found* found) const;
 
+  // The base's paths for `paths`, appended to `on_base`.
+  rocksdb::IOStatus MapToBase(const std::vector<std::string>& paths,
+                              std::vector<std::string>* on_base) const;
+  // Whether a file is changed where it is or made, at this name, on the base.
+  bool OpensOnBase(const std::string& path, const Place& place, const Found& found,
+                   rocksdb::IODebugContext* debug) const;
+
   // Does `act(root)`. If that finds a directory missing that the base has, makes it and tries
   // again.
   template <typename Act>
