@@ -206,5 +206,24 @@ TEST_F(LimitedFileSystemTest, NeverTakesMoreThanItsLimitsAndGivesSpaceBack) {
             ErrorCode::kNoSpace);
 }
 
+TEST_F(LimitedFileSystemTest, AttributesNeedRoomAndDoNotCount) {
+  const CreatedFile file = Create("big");
+  const InodeNumber inode = file.entry.attributes.inode;
+  const auto set = [&](size_t bytes) {
+    const Status status =
+        fs_->SetXattr(context_, inode, "user.a", std::string(bytes, 'a'), XattrFlag::kAny);
+    return status.ok() ? std::optional<ErrorCode>() : status.error().code();
+  };
+  Write(file, 0, std::string((1 << 20) - 4096, 'b'));
+  EXPECT_EQ(set(4097), ErrorCode::kNoSpace);
+  EXPECT_EQ(fs_->GetXattr(context_, inode, "user.a").error().code(), ErrorCode::kNoAttribute);
+  EXPECT_EQ(set(4096), std::nullopt);
+  // Not counted, so the file still takes its last block, and what does not grow needs no room.
+  Write(file, (1 << 20) - 4096, std::string(4096, 'c'));
+  EXPECT_EQ(set(4096), std::nullopt);
+  EXPECT_EQ(set(4097), ErrorCode::kNoSpace);
+  EXPECT_EQ(set(1), std::nullopt);
+}
+
 }  // namespace
 }  // namespace tifs::fs

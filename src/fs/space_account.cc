@@ -67,18 +67,20 @@ bool SpaceAccount::MediumHasRoom(int64_t growth_bytes) {
 Status SpaceAccount::Operation::Reserve(SpaceDelta delta) {
   const int64_t bytes = Positive(delta.bytes);
   const int64_t inodes = Positive(delta.inodes);
-  if (bytes == 0 && inodes == 0) {
+  const int64_t growth = bytes + Positive(delta.uncounted_bytes);
+  if (growth == 0 && inodes == 0) {
     delta_ = delta;
     return {};
   }
-  if (!account_.MediumHasRoom(bytes + inodes * kBytesOfAnInode)) {
+  if (!account_.MediumHasRoom(growth + inodes * kBytesOfAnInode)) {
     return Error(ErrorCode::kNoSpace, "the disk below");
   }
   const int64_t new_bytes = account_.bytes_.fetch_add(bytes) + bytes;
   const int64_t new_inodes = account_.inodes_.fetch_add(inodes) + inodes;
   // Only what grows is held against its limit: a full file system still takes a change that needs
   // no space.
-  const bool fits = account_.Fits(bytes > 0 ? new_bytes : 0, inodes > 0 ? new_inodes : 0);
+  const bool fits =
+      account_.Fits(growth > 0 ? new_bytes - bytes + growth : 0, inodes > 0 ? new_inodes : 0);
   Status raised;
   if (fits) raised = account_.RaiseRecord(new_bytes, new_inodes);
   if (!fits || !raised) {

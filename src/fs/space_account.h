@@ -16,6 +16,9 @@ namespace tifs::fs {
 struct SpaceDelta {
   int64_t bytes = 0;
   int64_t inodes = 0;
+  // What grows and is not counted, such as extended attributes: there must be room for it all the
+  // same.
+  int64_t uncounted_bytes = 0;
 };
 
 // Counts the bytes and inodes in use against the limits, without a key that every operation writes.

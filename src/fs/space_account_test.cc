@@ -56,6 +56,22 @@ TEST_F(SpaceAccountTest, WhatShrinksNeedsNoRoom) {
   EXPECT_EQ(account_.used_bytes(), 4096u);
 }
 
+TEST_F(SpaceAccountTest, WhatIsNotCountedNeedsRoomOnTheMedium) {
+  const auto grow = [&](int64_t uncounted_bytes) {
+    SpaceAccount::Operation operation(account_);
+    Status reserved = operation.Reserve({.uncounted_bytes = uncounted_bytes});
+    if (reserved) operation.Commit();
+    return reserved;
+  };
+  store_.available_bytes = SpaceAccount::kMediumReserveBytes + 4095;
+  const Status full = grow(4096);
+  ASSERT_FALSE(full.ok());
+  EXPECT_EQ(full.error().code(), ErrorCode::kNoSpace);
+  EXPECT_TRUE(grow(-4096).ok());
+  EXPECT_TRUE(grow(4095).ok());
+  EXPECT_EQ(account_.used_bytes(), 0u);
+}
+
 TEST_F(SpaceAccountTest, TheMediumIsAskedSeldomWhereItHasRoom) {
   store_.available_bytes = uint64_t{1} << 40;
   for (int i = 0; i < 1000; ++i) ASSERT_TRUE(Grow(4096).ok());

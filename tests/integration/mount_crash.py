@@ -3,9 +3,10 @@
 
 Workers change files and note on the machine's own disk what they begin and what has been synced.
 After each kill fsck must find nothing, and the next mount must hold every synced change, and of the
-one change of each worker that was under way either nothing or all (of a block that is overwritten in
-place, each sector old or new). Kills also hit the deletion and the cutting of large files: their
-space must come back.
+one change of each worker that was under way either nothing or all. Two kinds may be there in part: of
+a block that is overwritten in place, each sector is old or new; of an append, whole pages from its
+beginning, because the kernel ends a WRITE request after a page that it had not cached whole. Kills
+also hit the deletion and the cutting of large files: their space must come back.
 """
 
 import multiprocessing
@@ -20,7 +21,7 @@ from mount_fixture import MountFailure, TestBed, parse_arguments, run_main, wait
 WORKERS = 2
 ROUNDS, LONG_ROUNDS = 12, 400
 NAMES = 12
-BLOCK, BLOCKS, SECTOR = 4096, 64, 512
+BLOCK, BLOCKS, SECTOR, PAGE = 4096, 64, 512, 4096
 LARGE_BYTES = 48 << 20
 SPACE_DEADLINE_S = 60
 
@@ -140,6 +141,10 @@ def sectors_of(before, after, found):
     )
 
 
+def pages_appended(before, after, found):
+    return len(found) % PAGE == 0 and len(before) < len(found) and after.startswith(found)
+
+
 class Worker:
     """One worker's directory, its manifest, and what the directory must hold."""
 
@@ -184,8 +189,9 @@ class Worker:
         for other in sorted(set(found) | set(self.state)):
             actual, before = found.get(other), self.state.get(other)
             wanted = (before, after.get(other)) if other == name else (before,)
-            torn = (kind == "overwrite" and other == name and actual is not None
-                    and sectors_of(before, after[name], actual))
+            in_part = {"overwrite": sectors_of, "append": pages_appended}.get(kind)
+            torn = (in_part is not None and other == name and actual is not None
+                    and in_part(before, after[name], actual))
             if actual not in wanted and not torn:
                 sizes = [None if content is None else len(content) for content in (actual, *wanted)]
                 raise MountFailure(

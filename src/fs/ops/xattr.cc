@@ -124,11 +124,14 @@ Status SetXattr(Operation& op, InodeNumber number, std::string_view name, std::s
   if (value.size() > kMaxXattrValueBytes) return Error(ErrorCode::kArgumentTooBig, "xattr");
   InodeRecord inode = TRY(op.records.LoadInode(number));
   TRY(CheckXattrAccess(op, inode, name, true));
-  const bool exists =
-      inode.Has(InodeRecord::kHasXattrs) && TRY(op.records.LoadXattr(number, name)).has_value();
+  std::optional<std::string> old;
+  if (inode.Has(InodeRecord::kHasXattrs)) old = TRY(op.records.LoadXattr(number, name));
+  const bool exists = old.has_value();
   if (exists && flag == XattrFlag::kCreate) return Error(ErrorCode::kExists, "setxattr");
   if (!exists && flag == XattrFlag::kReplace) return Error(ErrorCode::kNoAttribute, "setxattr");
   if (!exists && inode.Has(InodeRecord::kHasXattrs)) TRY(CheckRoomForName(op, number, name));
+  op.space.uncounted_bytes +=
+      static_cast<int64_t>(value.size()) - static_cast<int64_t>(exists ? old->size() : 0);
   if (IsAcl(name)) {
     if (value.empty()) return RemoveKnown(op, inode, name);
     TRY(SetAcl(op, inode, name, value));
