@@ -365,6 +365,7 @@ fs::FileSystemOptions FileSystemOptionsOf(const MountOptions& options) {
   result.read_only = false;
   result.sync = options.sync;
   result.subdirectory = options.subdirectory;
+  result.caller_forgets = true;
   result.check_permissions = false;  // default_permissions: the kernel does
   switch (options.atime) {
     case MountOptions::Atime::kRelatime: result.atime_mode = fs::AtimeMode::kRelatime; break;

@@ -148,6 +148,8 @@ Result<std::string> FileSystem::Readlink(const OpContext& context, InodeNumber i
                      [&](Operation& op) { return ops::Readlink(op, inode); });
 }
 
+void FileSystem::Forget(InodeNumber inode) { core_->mount.removed_directories.Forget(inode); }
+
 Result<Entry> FileSystem::GetAttributes(const OpContext& context, InodeNumber inode) {
   return core_->Read(Op::kGetAttributes, context,
                      [&](Operation& op) { return ops::GetAttributes(op, inode); });

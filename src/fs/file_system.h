@@ -54,6 +54,9 @@ struct FileSystemOptions {
   bool check_permissions = false;
   // The directory of the file system to present as its root: absolute; "/" for all.
   std::string subdirectory = "/";
+  // The caller says with Forget which inodes it no longer knows: until then stat of a directory
+  // that was removed here answers.
+  bool caller_forgets = false;
   // Reclaim and clear in the background. Off: only through RunBackgroundStep, for tests.
   bool background_thread = true;
   kv::RetryOptions retry;
@@ -197,6 +200,9 @@ class FileSystem {
   Status Rename(const OpContext& context, InodeNumber parent, std::string_view name,
                 InodeNumber new_parent, std::string_view new_name, uint32_t flags);
   Result<std::string> Readlink(const OpContext& context, InodeNumber inode);
+
+  // The caller knows an inode no longer (FORGET); see FileSystemOptions::caller_forgets.
+  void Forget(InodeNumber inode);
 
   // --- attributes ---
   Result<Entry> GetAttributes(const OpContext& context, InodeNumber inode);

@@ -174,7 +174,9 @@ class FileSystem::Core {
 
   OpenedFile Opened(HandleId handle) const {
     const bool exclusive = mount.options.cache_mode == CacheMode::kExclusive;
-    return {handle, exclusive, !exclusive};
+    // What the kernel's cache answers moves no access time here.
+    const bool see_reads = mount.options.atime_mode == AtimeMode::kStrictatime;
+    return {handle, exclusive && !see_reads, !exclusive};
   }
 
   Status ResolveSubdirectory() {

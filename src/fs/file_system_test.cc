@@ -18,9 +18,8 @@ class FileSystemTest : public testing::Test {
   }
 
   void Mount() {
-    FileSystemOptions options;
-    options.background_thread = false;
-    auto opened = FileSystem::Open(store_, clock_, options);
+    options_.background_thread = false;
+    auto opened = FileSystem::Open(store_, clock_, options_);
     ASSERT_TRUE(opened.ok()) << opened.error().ToString();
     fs_ = *std::move(opened);
   }
@@ -70,6 +69,7 @@ class FileSystemTest : public testing::Test {
   kv::MemKv store_;
   ManualClock clock_;
   FormatOptions format_{.block_size_bytes = 4096};
+  FileSystemOptions options_;
   OpContext context_;
   std::unique_ptr<FileSystem> fs_;
 };
@@ -178,6 +178,26 @@ TEST_F(FileSystemTest, ADirectoryCannotMoveIntoItself) {
   ASSERT_FALSE(moved.ok());
   EXPECT_EQ(moved.error().code(), ErrorCode::kInvalid);
   EXPECT_EQ(Stat(kRootInode).nlink, 3u);
+}
+
+class ForgettingFileSystemTest : public FileSystemTest {
+ protected:
+  void SetUp() override {
+    options_.caller_forgets = true;
+    FileSystemTest::SetUp();
+  }
+};
+
+TEST_F(ForgettingFileSystemTest, ARemovedDirectoryIsKnownUntilItIsForgotten) {
+  const auto made = fs_->Mkdir(context_, kRootInode, "d", 0751);
+  ASSERT_TRUE(made.ok());
+  const InodeNumber inode = made->attributes.inode;
+  ASSERT_TRUE(fs_->Rmdir(context_, kRootInode, "d").ok());
+  const Attributes removed = Stat(inode);
+  EXPECT_EQ(removed.nlink, 0u);
+  EXPECT_EQ(removed.mode & 07777, 0751u);
+  fs_->Forget(inode);
+  EXPECT_EQ(fs_->GetAttributes(context_, inode).error().code(), ErrorCode::kStale);
 }
 
 class LimitedFileSystemTest : public FileSystemTest {

@@ -56,7 +56,12 @@ Status Operation::Unlinked(InodeRecord& inode) {
       TRY(mount.blocks->Zero(blocks, inode, 0, kDeleteAtOnceBlocks * mount.meta.block_size_bytes));
     }
     TRY(records.DeleteInode(inode.number));
-    if (inode.IsDirectory()) TRY(records.DeleteStripes(inode.number));
+    if (inode.IsDirectory()) {
+      if (mount.options.caller_forgets) {
+        removed_ = AttributesOf(mount, inode, TRY(records.LoadStripes(inode.number)));
+      }
+      TRY(records.DeleteStripes(inode.number));
+    }
     space.bytes -= static_cast<int64_t>(inode.charged_bytes);
     space.inodes -= 1;
     return {};
@@ -85,6 +90,7 @@ void Operation::Committed() {
     mount.leftovers.Push(leftover);
   }
   for (InodeNumber inode : deleting_) mount.atimes.Forget(inode);
+  if (removed_) mount.removed_directories.Add(*removed_);
 }
 
 void Touch(InodeRecord& inode, Timespec now, bool contents) {

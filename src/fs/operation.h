@@ -14,6 +14,7 @@
 #include "fs/op_context.h"
 #include "fs/record_store.h"
 #include "fs/records.h"
+#include "fs/removed_directories.h"
 #include "fs/schema.h"
 #include "fs/space_account.h"
 #include "kv/run_transaction.h"
@@ -50,6 +51,7 @@ struct MountState {
   HandleTable handles;
   AtimeTable atimes;
   LeftoverQueue leftovers;
+  RemovedDirectories removed_directories;
   // Held through an operation that changes a file's contents: one at a time for a file, so that
   // they queue here rather than conflict in the store, and that bytes may be written before they
   // commit.
@@ -110,6 +112,7 @@ class Operation {
   bool committed_ = false;
   std::vector<Leftover> left_;
   std::vector<InodeNumber> deleting_;  // whose deletion is reserved in the handle table
+  std::optional<Attributes> removed_;  // of a directory, if the caller may still know it
 };
 
 // Marks a change of an inode's contents (`contents`) or only of its attributes.

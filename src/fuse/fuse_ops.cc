@@ -99,10 +99,20 @@ void Readlink(fuse_req_t req, fuse_ino_t node) {
   });
 }
 
-// Nodes are inodes, so there is nothing to forget.
-void Forget(fuse_req_t req, fuse_ino_t /*node*/, uint64_t /*lookups*/) { fuse_reply_none(req); }
+// Nodes are inodes: nothing counts how often the kernel has looked one up. It forgets a directory
+// that was removed all at once, when nobody uses it any more.
+void ForgetNode(fuse_req_t req, fuse_ino_t node) {
+  Connection& connection = *static_cast<Connection*>(fuse_req_userdata(req));
+  connection.file_system.Forget(connection.nodes.ToInode(node));
+}
 
-void ForgetMany(fuse_req_t req, size_t /*count*/, fuse_forget_data* /*forgets*/) {
+void Forget(fuse_req_t req, fuse_ino_t node, uint64_t /*lookups*/) {
+  ForgetNode(req, node);
+  fuse_reply_none(req);
+}
+
+void ForgetMany(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
+  for (const fuse_forget_data& forget : std::span(forgets, count)) ForgetNode(req, forget.ino);
   fuse_reply_none(req);
 }
 

@@ -296,6 +296,54 @@ class FullDiskCase(MountCase):
         self.ok("fsck", self.uri, "-n")
 
 
+class FailingDiskCase(MountCase):
+    """A store on a file system that gives up, as ext4 does on a disk that fails."""
+
+    def setUp(self):
+        super().setUp()
+        self.disk = os.path.join(self.root, "disk")
+        self.image = os.path.join(self.root, "image")
+        os.mkdir(self.disk)
+        with open(self.image, "wb") as image:
+            image.truncate(256 << 20)
+        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
+        self.bed.guard("mount", self.disk)
+        self.mount_disk()
+        self.store = os.path.join(self.disk, "store")
+        self.uri = f"rocks://{self.store}"
+
+    def mount_disk(self):
+        mounted = subprocess.run(["mount", "-o", "loop", self.image, self.disk], capture_output=True, text=True)
+        if mounted.returncode != 0:
+            self.skipTest(f"no loop device: {mounted.stderr.strip()}")
+
+    def write_synced(self, name, text):
+        with open(os.path.join(self.mnt, name), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def test_latches_read_only_and_loses_nothing_synced(self):
+        self.format()
+        self.mount()
+        self.write_synced("kept", "x" * 100000)
+        subprocess.run(["mount", "-o", "remount,abort", self.disk], check=True)
+        for number in range(20):
+            with self.assertRaises(OSError) as refused:
+                self.write_synced(f"new{number}", "y" * 5000)
+            self.assertIn(refused.exception.errno, (errno.EROFS, errno.EIO))
+        self.assertEqual(self.read("kept"), "x" * 100000)
+        self.assertIn("READ-ONLY", self.ok("info", self.mnt))
+        self.run_tifs("umount", self.mnt)
+        self.assertIsNone(mount_entry(self.mnt))
+        subprocess.run(["umount", self.disk], check=True)
+        self.mount_disk()
+        self.ok("fsck", self.uri, "-n")
+        self.mount()
+        self.assertEqual(self.read("kept"), "x" * 100000)
+        self.umount()
+
+
 class MountOptionsCase(MountCase):
     def test_unknown_and_bad_ones_mount_nothing(self):
         self.format()

@@ -76,7 +76,13 @@ Status ChangeSize(Operation& op, InodeRecord& inode, const AttributeChanges& cha
 }  // namespace
 
 Result<Entry> GetAttributes(Operation& op, InodeNumber inode) {
-  return EntryOf(op, TRY(op.records.LoadInode(inode, InlineData::kSkip)));
+  Result<InodeRecord> record = op.records.LoadInode(inode, InlineData::kSkip);
+  if (record) return EntryOf(op, *record);
+  if (record.error().code() == ErrorCode::kStale) {
+    const auto removed = op.mount.removed_directories.Find(inode);
+    if (removed) return Entry{*removed, op.mount.cache()};
+  }
+  return std::move(record).error();
 }
 
 Result<ChangedAttributes> SetAttributes(Operation& op, InodeNumber number,

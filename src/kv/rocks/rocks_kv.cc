@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "kv/rocks/rocks_log.h"
 #include "kv/rocks/rocks_status.h"
 #include "kv/rocks/rocks_transaction.h"
 #include "kv/rocks/store_health.h"
@@ -22,13 +23,6 @@
 
 namespace tifs::kv {
 namespace {
-
-// Quiet, for stores on which nothing may be written.
-class NoLog : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
 
 // RocksDB counts every step in thread-local variables unless told not to: a third of a cached Get.
 void StopCountingSteps() {
@@ -95,13 +89,13 @@ Status RocksKv::OpenDb() {
 
   rocksdb::Options options = TunedOptions(options_.memory_bytes);
   options.env = env_.get();
+  options.info_log = NewRocksLog();
   options.create_if_missing = options_.create;
   options.listeners.push_back(health_->MakeListener());
 
   rocksdb::DB* db = nullptr;
   if (options_.read_only) {
     TRY(LockForReading());
-    options.info_log = std::make_shared<NoLog>();
     TRY(StatusFromRocks(rocksdb::DB::OpenForReadOnly(options, options_.path, &db), "open store"));
     db_.reset(db);
     health_->SetReadOnly();

@@ -70,6 +70,15 @@ TEST_F(RocksKvTest, FilesArePrivate) {
   EXPECT_GT(files, 5);
 }
 
+// A LOG on a medium that fails would end the process; see rocks_log.h.
+TEST_F(RocksKvTest, RocksDbHasNoLogOfItsOwn) {
+  Open();
+  ASSERT_TRUE(Put("a", "b").ok());
+  for (const auto& entry : std::filesystem::directory_iterator(options_.path)) {
+    EXPECT_FALSE(entry.path().filename().string().starts_with("LOG")) << entry.path();
+  }
+}
+
 TEST_F(RocksKvTest, IsBusyWhileItIsOpenHere) {
   Open();
   EXPECT_EQ(OpenError(options_), ErrorCode::kBusy);

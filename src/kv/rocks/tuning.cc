@@ -90,8 +90,6 @@ rocksdb::Options TunedOptions(size_t memory_bytes) {
   // Nothing periodic: an idle store does nothing.
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
-  options.max_log_file_size = 4 * kMiB;
-  options.keep_log_file_num = 4;
   options.recycle_log_file_num = 0;
   return options;
 }

@@ -225,9 +225,20 @@ class UnlinkedFileTest(PosixCase):
         os.rmdir(self.path("d"))
         self.assert_errno(errno.ENOENT, os.getcwd)
         self.assert_errno(errno.ENOENT, os.mkdir, "sub")
-        try:
-            self.assertEqual(os.stat(".").st_nlink, 0)
-        except OSError as error:
-            # Nobody has it open, so the store keeps nothing of it: as on NFS.
-            self.assertEqual(error.errno, errno.ESTALE)
+        self.assertEqual(os.stat(".").st_nlink, 0)
         os.chdir("/")
+
+    def test_an_open_directory_that_is_removed_or_replaced(self):
+        for remove in (os.rmdir, lambda path: os.rename(self.path("other"), path)):
+            os.mkdir(self.path("d"))
+            os.mkdir(self.path("other"))
+            fd = os.open(self.path("d"), os.O_RDONLY | os.O_DIRECTORY)
+            self.addCleanup(os.close, fd)
+            before = os.fstat(fd)
+            remove(self.path("d"))
+            after = os.fstat(fd)
+            self.assertEqual((after.st_nlink, after.st_ino, after.st_mode), (0, before.st_ino, before.st_mode))
+            self.assertEqual(os.listdir(fd), [])
+            self.assert_errno(errno.ENOENT, os.open, "new", os.O_CREAT | os.O_WRONLY, dir_fd=fd)
+            for name in os.listdir(self.path(".")):
+                os.rmdir(self.path(name))

@@ -152,7 +152,7 @@ class MovedTimesTest(PosixCase):
 
 
 class AccessTimeTest(PosixCase):
-    """Reads here are cold: what the kernel's page cache answers reaches no FUSE server."""
+    """Reads here are cold unless said: what the kernel's page cache answers reaches no FUSE server."""
 
     def mounted_file(self, option):
         mounted = self.new_mount(options=[option])
@@ -217,6 +217,15 @@ class AccessTimeTest(PosixCase):
         os.utime(path, ns=(OLD, OLD + 5))
         for number in range(3):
             self.assert_read_moves(path, True, f"read {number}")
+
+    def test_strictatime_sees_what_was_cached_when_it_is_opened_again(self):
+        _, path = self.mounted_file("strictatime")
+        os.utime(path, ns=(OLD, OLD + 5))
+        for number in range(3):
+            before = times(path)[0]
+            time.sleep(2 * TICK / SECOND)
+            self.assertEqual(len(self.read_file(path)), 300000)
+            self.eventually(lambda: times(path)[0] > before, f"read {number}: atime moves", 10)
 
     def test_atime_outlives_an_unmount(self):
         mounted, path = self.mounted_file("strictatime")
