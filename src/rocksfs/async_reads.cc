@@ -106,6 +106,8 @@ void AsyncReads::Finish(std::span<block::IoRequest* const> requests) {
 }
 
 void AsyncReads::Serve() {
+  // RocksDB reads ahead in this way for users only.
+  const block::IoScope scope(block::IoClass::kForeground, counter_.get());
   const auto queue = device_.OpenQueue(kDepth);
   std::array<block::IoRequest*, kDepth> finished;
   size_t in_flight = 0;

@@ -6,11 +6,13 @@
 #include <memory>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "base/sync.h"
 #include "block/block_device.h"
+#include "block/io_class.h"
 #include "rocksfs/rocksdb_version.h"
 #include "volume/file.h"
 
@@ -26,7 +28,9 @@ struct ReadHandle;
 // All calls are safe from any thread, each handle's by one at a time.
 class AsyncReads {
  public:
-  explicit AsyncReads(block::BlockDevice& device) : device_(device) {}
+  // `counter` counts what is read.
+  AsyncReads(block::BlockDevice& device, std::shared_ptr<block::IoCounter> counter)
+      : device_(device), counter_(std::move(counter)) {}
   // Every handle is destroyed by then.
   ~AsyncReads();
   AsyncReads(const AsyncReads&) = delete;
@@ -51,6 +55,7 @@ class AsyncReads {
   void Finish(std::span<block::IoRequest* const> requests) EXCLUDES(mutex_);
 
   block::BlockDevice& device_;
+  const std::shared_ptr<block::IoCounter> counter_;
   Mutex mutex_;
   CondVar work_;
   CondVar done_;

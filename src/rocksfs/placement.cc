@@ -49,11 +49,14 @@ Result<std::string> Normalize(std::string_view path) {
 
 }  // namespace
 
-Side PlacementOf(std::string_view path) {
+bool IsTable(std::string_view path) {
   const std::string_view name = FinalName(path.substr(path.rfind('/') + 1));
-  for (const std::string_view suffix : {".sst", ".ldb", ".blob"}) {
-    if (name.ends_with(suffix)) return Side::kVolume;
-  }
+  return name.ends_with(".sst") || name.ends_with(".ldb") || name.ends_with(".blob");
+}
+
+Side PlacementOf(std::string_view path) {
+  if (IsTable(path)) return Side::kVolume;
+  const std::string_view name = FinalName(path.substr(path.rfind('/') + 1));
   return IsManifest(name) ? Side::kVolume : Side::kBase;
 }
 

@@ -17,6 +17,9 @@ enum class Side : uint8_t { kVolume, kBase };
 // ".dbtmp" is CURRENT's, IDENTITY's and OPTIONS'. Only the last component of `path` counts.
 Side PlacementOf(std::string_view path);
 
+// Whether it is a table or blob file, as a whole or under a temporary name.
+bool IsTable(std::string_view path);
+
 // The names of one file on both sides.
 struct SidePaths {
   std::string base;    // absolute, without ".", ".." and repeated slashes

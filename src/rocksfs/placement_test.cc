@@ -66,6 +66,15 @@ TEST(PathMapTest, RefusesWhatBothSidesWouldReadDifferently) {
   EXPECT_FALSE(map->Map(std::string_view("/d/a\0b", 6)).ok());
 }
 
+TEST(PlacementTest, TablesAndBlobFilesAreTheLargeOnes) {
+  for (const char* path : {"/d/000012.sst", "1.ldb", "/d/000012.blob", "/d/.000012.sst.tmp"}) {
+    EXPECT_TRUE(IsTable(path)) << path;
+  }
+  for (const char* path : {"/d/MANIFEST-000012", "/d/000012.log", "/d.sst/CURRENT", ""}) {
+    EXPECT_FALSE(IsTable(path)) << path;
+  }
+}
+
 TEST(PathMapTest, ParentsAreFound) {
   EXPECT_EQ(ParentOf("/a/b"), "/a");
   EXPECT_EQ(ParentOf("/a"), "/");

@@ -19,7 +19,9 @@ using rocksdb::ObjectLibrary;
 
 Result<std::unique_ptr<RocksFileSystem>> OpenByUri(OpenVolumes& volumes, const std::string& text) {
   const VolumeUri uri = TRY(ParseVolumeUri(text));
-  return RocksFileSystem::Open(TRY(volumes.Open(uri.device)), FileSystem::Default(),
+  auto volume = TRY(volumes.Open(uri.device));
+  if (!uri.scheduler) volume->scheduler()->Disable();
+  return RocksFileSystem::Open(std::move(volume), FileSystem::Default(),
                                {.root = uri.root, .base_directory = uri.base, .uri = text});
 }
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "block/open_device.h"
 #include "rocksfs/shared_volume.h"
+#include "volume/stored_profile.h"
 
 namespace tifs::rocksfs {
 namespace {
@@ -24,9 +25,7 @@ class RegistryTest : public testing::Test {
     temporary_ = std::filesystem::temp_directory_path() / "tifs-registry-XXXXXX";
     EXPECT_NE(mkdtemp(temporary_.data()), nullptr);
     config_.registry = rocksdb::ObjectRegistry::NewInstance();
-    EXPECT_EQ(RegisterVolumeFileSystem(*config_.registry->AddLibrary("test"),
-                                       std::make_shared<OpenVolumes>()),
-              1);
+    EXPECT_EQ(RegisterVolumeFileSystem(*config_.registry->AddLibrary("test"), volumes_), 1);
   }
   ~RegistryTest() override { std::filesystem::remove_all(temporary_); }
 
@@ -56,6 +55,7 @@ class RegistryTest : public testing::Test {
   }
 
   std::string temporary_;
+  const std::shared_ptr<OpenVolumes> volumes_ = std::make_shared<OpenVolumes>();
   rocksdb::ConfigOptions config_;
   rocksdb::Status status_;
 };
@@ -68,6 +68,37 @@ TEST_F(RegistryTest, OpensByUri) {
   EXPECT_FALSE(std::filesystem::exists(temporary_ + "/1.sst"));
   Write(*fs, "/1.log", "on the base");
   EXPECT_TRUE(std::filesystem::exists(temporary_ + "/1.log"));
+}
+
+TEST_F(RegistryTest, AProfileOnTheVolumeTurnsItsSchedulerOn) {
+  const std::string disk = Disk("disk");
+  const auto is_scheduled = [&](const std::string& parameters) {
+    const auto fs = Open(disk, "root=kv" + Base() + parameters);
+    EXPECT_NE(fs, nullptr) << status_.ToString();
+    const auto share = volumes_->Open(disk);
+    return (*share)->scheduler()->enabled();
+  };
+  EXPECT_FALSE(is_scheduled(""));
+  {
+    const auto share = *volumes_->Open(disk);
+    ASSERT_TRUE(volume::SaveDeviceProfile(share->volume(), {.read_iops = 1000,
+                                                            .read_bytes_per_s = 1'000'000,
+                                                            .write_iops = 1000,
+                                                            .write_bytes_per_s = 1'000'000,
+                                                            .latency_goal_ns = 1'000'000})
+                    .ok());
+  }
+  EXPECT_TRUE(is_scheduled(""));
+  EXPECT_FALSE(is_scheduled("&scheduler=off"));
+  EXPECT_TRUE(is_scheduled("&scheduler=on"));
+  // One that is damaged does not keep anybody from the volume.
+  {
+    const auto fs = Open(disk, "root=.tifs" + Base());
+    const auto share = *volumes_->Open(disk);
+    const auto root = *share->volume().OpenRoot(block::DeviceProfile::kRoot, false);
+    ASSERT_TRUE(root->Truncate(block::DeviceProfile::kFile, 30).ok());
+  }
+  EXPECT_FALSE(is_scheduled(""));
 }
 
 TEST_F(RegistryTest, RegistersOnce) {

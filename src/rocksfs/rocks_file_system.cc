@@ -46,7 +46,8 @@ RocksFileSystem::RocksFileSystem(std::shared_ptr<SharedVolume> volume,
       map_(std::move(map)),
       uri_(std::move(options.uri)),
       root_(std::make_shared<VolumeRoot>(volume_, std::move(options.root))),
-      reads_(std::make_shared<AsyncReads>(volume_->volume().device())) {}
+      counter_(std::make_shared<block::IoCounter>()),
+      reads_(std::make_shared<AsyncReads>(volume_->volume().device(), counter_)) {}
 
 RocksFileSystem::~RocksFileSystem() = default;
 
@@ -148,7 +149,7 @@ Result<std::unique_ptr<volume::File>> RocksFileSystem::CreateOnVolume(const Side
 
 VolumeFile RocksFileSystem::Wrap(std::unique_ptr<volume::File> file,
                                  const std::string& path) const {
-  return {.volume = volume_, .file = std::move(file), .path = path};
+  return {.volume = volume_, .file = std::move(file), .path = path, .counter = counter_};
 }
 
 // --- files ---

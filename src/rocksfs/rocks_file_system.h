@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "block/io_class.h"
 #include "rocksfs/async_reads.h"
 #include "rocksfs/placement.h"
 #include "rocksfs/rocks_files.h"
@@ -59,6 +60,10 @@ class RocksFileSystem : public rocksdb::FileSystem {
 
   const char* Name() const override { return kName; }
   std::string GetId() const override;
+
+  // What was transferred through this file system, by class; not what the base did. Counted where
+  // the volume has a scheduler (SharedVolume::scheduler).
+  const block::IoCounter& counter() const { return *counter_; }
 
   rocksdb::Status RegisterDbPaths(const std::vector<std::string>& paths) override;
   rocksdb::Status UnregisterDbPaths(const std::vector<std::string>& paths) override;
@@ -225,6 +230,7 @@ class RocksFileSystem : public rocksdb::FileSystem {
   const PathMap map_;
   const std::string uri_;
   const std::shared_ptr<VolumeRoot> root_;
+  const std::shared_ptr<block::IoCounter> counter_;
   const std::shared_ptr<AsyncReads> reads_;
 };
 

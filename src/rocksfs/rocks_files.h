@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "block/io_class.h"
 #include "rocksfs/async_reads.h"
 #include "rocksfs/shared_volume.h"
 #include "rocksfs/volume_root.h"
@@ -26,7 +27,8 @@ namespace tifs::rocksfs {
 struct VolumeFile {
   std::shared_ptr<SharedVolume> volume;  // closed after the file
   std::shared_ptr<volume::File> file;
-  std::string path;  // as the user wrote it, for messages
+  std::string path;                           // as the user wrote it, for messages
+  std::shared_ptr<block::IoCounter> counter;  // of the file system that opened it
 };
 
 std::unique_ptr<rocksdb::FSSequentialFile> NewSequentialFile(VolumeFile file,

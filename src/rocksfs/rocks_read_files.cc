@@ -6,6 +6,7 @@
 
 #include "base/coding.h"
 #include "block/dma_buffer.h"
+#include "rocksfs/io_purpose.h"
 #include "rocksfs/io_status.h"
 #include "rocksfs/rocks_files.h"
 
@@ -24,8 +25,14 @@ constexpr size_t kReadaheadBytes = 256 << 10;
 // So many reads of one MultiRead go without an allocation of ours.
 constexpr size_t kReadsOnStack = 32;
 
-IOStatus ReadAt(const VolumeFile& file, uint64_t offset, size_t size, Slice* result,
-                char* scratch) {
+block::IoScope ScopeOf(const VolumeFile& file, const IOOptions& options) {
+  return block::IoScope(ClassOfRead(CurrentThreadKind(), options.rate_limiter_priority),
+                        file.counter.get());
+}
+
+IOStatus ReadAt(const VolumeFile& file, uint64_t offset, size_t size, const IOOptions& options,
+                Slice* result, char* scratch) {
+  const block::IoScope scope = ScopeOf(file, options);
   const Result<size_t> count = file.file->ReadAt(offset, {scratch, size});
   *result = Slice(scratch, count ? *count : 0);
   return ToIOStatus(count, file.path);
@@ -35,8 +42,9 @@ class SequentialFile : public rocksdb::FSSequentialFile {
  public:
   SequentialFile(VolumeFile file, bool is_direct) : file_(std::move(file)), is_direct_(is_direct) {}
 
-  IOStatus Read(size_t size, const IOOptions&, Slice* result, char* scratch,
+  IOStatus Read(size_t size, const IOOptions& options, Slice* result, char* scratch,
                 IODebugContext*) override {
+    const block::IoScope scope = ScopeOf(file_, options);
     *result = Slice(scratch, 0);
     size_t read = 0;
     while (read < size) {
@@ -55,9 +63,9 @@ class SequentialFile : public rocksdb::FSSequentialFile {
   bool use_direct_io() const override { return is_direct_; }
   size_t GetRequiredBufferAlignment() const override { return file_.file->io_alignment_bytes(); }
   IOStatus InvalidateCache(size_t, size_t) override { return IOStatus::OK(); }
-  IOStatus PositionedRead(uint64_t offset, size_t size, const IOOptions&, Slice* result,
+  IOStatus PositionedRead(uint64_t offset, size_t size, const IOOptions& options, Slice* result,
                           char* scratch, IODebugContext*) override {
-    return ReadAt(file_, offset, size, result, scratch);
+    return ReadAt(file_, offset, size, options, result, scratch);
   }
   rocksdb::Temperature GetTemperature() const override { return rocksdb::Temperature::kUnknown; }
 
@@ -99,16 +107,16 @@ class RandomAccessFile : public rocksdb::FSRandomAccessFile {
   RandomAccessFile(VolumeFile file, std::shared_ptr<AsyncReads> reads, bool is_direct)
       : file_(std::move(file)), reads_(std::move(reads)), is_direct_(is_direct) {}
 
-  IOStatus Read(uint64_t offset, size_t size, const IOOptions&, Slice* result, char* scratch,
-                IODebugContext*) const override {
-    return ReadAt(file_, offset, size, result, scratch);
+  IOStatus Read(uint64_t offset, size_t size, const IOOptions& options, Slice* result,
+                char* scratch, IODebugContext*) const override {
+    return ReadAt(file_, offset, size, options, result, scratch);
   }
   // RocksDB then reads ahead into buffers of its own, which is what serves here: below us is no
   // cache that could be filled.
   IOStatus Prefetch(uint64_t, size_t, const IOOptions&, IODebugContext*) override {
     return IOStatus::NotSupported("Prefetch");
   }
-  IOStatus MultiRead(FSReadRequest* requests, size_t count, const IOOptions&,
+  IOStatus MultiRead(FSReadRequest* requests, size_t count, const IOOptions& options,
                      IODebugContext*) override;
   IOStatus ReadAsync(FSReadRequest& request, const IOOptions&, ReadCallback callback,
                      void* callback_arg, void** handle, IOHandleDeleter* deleter,
@@ -126,8 +134,9 @@ class RandomAccessFile : public rocksdb::FSRandomAccessFile {
   const bool is_direct_;
 };
 
-IOStatus RandomAccessFile::MultiRead(FSReadRequest* requests, size_t count, const IOOptions&,
-                                     IODebugContext*) {
+IOStatus RandomAccessFile::MultiRead(FSReadRequest* requests, size_t count,
+                                     const IOOptions& options, IODebugContext*) {
+  const block::IoScope scope = ScopeOf(file_, options);
   volume::ReadRequest on_stack[kReadsOnStack];
   std::vector<volume::ReadRequest> on_heap;
   std::span<volume::ReadRequest> reads(on_stack);

@@ -3,7 +3,9 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "rocksfs/io_purpose.h"
 #include "rocksfs/io_status.h"
+#include "rocksfs/placement.h"
 #include "rocksfs/rocks_files.h"
 
 namespace tifs::rocksfs {
@@ -23,10 +25,12 @@ class WritableFile : public rocksdb::FSWritableFile {
   WritableFile(VolumeFile file, const rocksdb::FileOptions& options)
       : FSWritableFile(options),
         file_(std::move(file)),
+        is_table_(IsTable(file_.path)),
         may_preallocate_(options.allow_fallocate),
         has_crc32c_handoff_(options.handoff_checksum_type == rocksdb::ChecksumType::kCRC32c) {}
 
   IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
+    const block::IoScope scope = Scope();
     return Answer(file_.file->Append(View(data)));
   }
   IOStatus Append(const Slice& data, const IOOptions& options, const DataVerificationInfo& expected,
@@ -36,6 +40,7 @@ class WritableFile : public rocksdb::FSWritableFile {
   }
   IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions&,
                             IODebugContext*) override {
+    const block::IoScope scope = Scope();
     return Answer(file_.file->WriteAt(offset, View(data)));
   }
   IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions& options,
@@ -46,11 +51,19 @@ class WritableFile : public rocksdb::FSWritableFile {
   IOStatus Truncate(uint64_t size, const IOOptions&, IODebugContext*) override {
     return Answer(file_.file->Truncate(size));
   }
-  IOStatus Close(const IOOptions&, IODebugContext*) override { return Answer(file_.file->Close()); }
+  IOStatus Close(const IOOptions&, IODebugContext*) override {
+    const block::IoScope scope = Scope();
+    return Answer(file_.file->Close());
+  }
   // Every reader of this process sees the bytes already.
   IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
-  IOStatus Sync(const IOOptions&, IODebugContext*) override { return Answer(file_.file->Sync()); }
-  IOStatus Fsync(const IOOptions&, IODebugContext*) override { return Answer(file_.file->Sync()); }
+  IOStatus Sync(const IOOptions&, IODebugContext*) override {
+    const block::IoScope scope = Scope();
+    return Answer(file_.file->Sync());
+  }
+  IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
+    return Sync(options, debug);
+  }
   bool IsSyncThreadSafe() const override { return true; }
   bool use_direct_io() const override { return false; }
   size_t GetRequiredBufferAlignment() const override { return file_.file->io_alignment_bytes(); }
@@ -60,6 +73,7 @@ class WritableFile : public rocksdb::FSWritableFile {
   size_t GetUniqueId(char*, size_t) const override { return 0; }
   IOStatus InvalidateCache(size_t, size_t) override { return IOStatus::OK(); }
   IOStatus RangeSync(uint64_t, uint64_t, const IOOptions&, IODebugContext*) override {
+    const block::IoScope scope = Scope();
     return Answer(strict_bytes_per_sync_ ? file_.file->Sync() : file_.file->WriteBack());
   }
   IOStatus Allocate(uint64_t offset, uint64_t size, const IOOptions&, IODebugContext*) override {
@@ -69,6 +83,11 @@ class WritableFile : public rocksdb::FSWritableFile {
 
  private:
   IOStatus Answer(const Status& status) const { return ToIOStatus(status, file_.path); }
+  // The priority is given to a file after it was made.
+  block::IoScope Scope() {
+    return block::IoScope(ClassOfWrite(CurrentThreadKind(), GetIOPriority(), is_table_),
+                          file_.counter.get());
+  }
 
   // RocksDB's checksum of what it hands over, where it makes one that we know.
   IOStatus Verify(const Slice& data, const DataVerificationInfo& expected) const {
@@ -83,6 +102,7 @@ class WritableFile : public rocksdb::FSWritableFile {
   }
 
   const VolumeFile file_;
+  const bool is_table_;
   const bool may_preallocate_;
   const bool has_crc32c_handoff_;
 };

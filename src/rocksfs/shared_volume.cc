@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "block/device_name.h"
 #include "block/open_device.h"
+#include "block/scheduled_device.h"
+#include "volume/stored_profile.h"
 
 namespace tifs::rocksfs {
 
@@ -21,6 +23,7 @@ namespace tifs::rocksfs {
 struct SharedVolume::Slot {
   Mutex mutex;
   std::unique_ptr<volume::Volume> volume GUARDED_BY(mutex);
+  block::IoScheduler* scheduler GUARDED_BY(mutex) = nullptr;  // the device's, which volume owns
   size_t shares GUARDED_BY(mutex) = 0;
 
   Mutex names_mutex;
@@ -67,7 +70,24 @@ Result<std::unique_ptr<block::BlockDevice>> OpenWhenFree(const std::string& devi
   }
 }
 
-Result<std::unique_ptr<volume::Volume>> OpenVolume(const block::DeviceName& name) {
+// A volume goes on without a scheduler if its profile is not what it should be.
+void Schedule(const block::DeviceName& name, volume::Volume& volume,
+              block::IoScheduler& scheduler) {
+  const auto profile = volume::LoadDeviceProfile(volume);
+  if (profile && !*profile) return;
+  Status configured =
+      profile ? scheduler.Configure({.profile = **profile}) : Status(profile.error().Clone());
+  if (configured) return;
+  LogWarning("{}: no I/O is scheduled: {}; run: tifs volume bench --save {}", name.text,
+             configured.error().ToString(), name.text);
+}
+
+struct OpenedVolume {
+  std::unique_ptr<volume::Volume> volume;
+  block::IoScheduler* scheduler;
+};
+
+Result<OpenedVolume> OpenVolume(const block::DeviceName& name) {
   auto device = OpenWhenFree(name.text);
   if (!device) {
     if (device.error().code() != ErrorCode::kBusy) return std::move(device).error();
@@ -78,17 +98,25 @@ Result<std::unique_ptr<volume::Volume>> OpenVolume(const block::DeviceName& name
   if (name.kind == block::DeviceKind::kMemory) {
     TRY(volume::Volume::Format(**device, {.name = "memory"}, SystemClock()));
   }
-  auto volume = TRY(volume::Volume::Open(*std::move(device), {.owner = OwnerText()}));
+  auto scheduled = std::make_unique<block::ScheduledDevice>(*std::move(device), SystemClock());
+  block::IoScheduler& scheduler = scheduled->scheduler();
+  // Holes in a file cost its file system a transaction each, at the hole and when it is written
+  // again, and flushes of the file wait for them.
+  const bool discard = name.kind != block::DeviceKind::kFile;
+  auto volume =
+      TRY(volume::Volume::Open(std::move(scheduled), {.owner = OwnerText(), .discard = discard}));
+  Schedule(name, *volume, scheduler);
   for (const std::string& warning : volume->Warnings()) {
     LogWarning("{}: {}; run: tifs volume check --repair {}", name.text, warning, name.text);
   }
-  return volume;
+  return OpenedVolume{std::move(volume), &scheduler};
 }
 
 }  // namespace
 
-SharedVolume::SharedVolume(std::shared_ptr<Slot> slot, volume::Volume& volume)
-    : slot_(std::move(slot)), volume_(&volume) {}
+SharedVolume::SharedVolume(std::shared_ptr<Slot> slot, volume::Volume& volume,
+                           block::IoScheduler* scheduler)
+    : slot_(std::move(slot)), volume_(&volume), scheduler_(scheduler) {}
 
 std::shared_ptr<SharedVolume> SharedVolume::Of(std::unique_ptr<volume::Volume> volume) {
   auto slot = std::make_shared<Slot>();
@@ -96,7 +124,7 @@ std::shared_ptr<SharedVolume> SharedVolume::Of(std::unique_ptr<volume::Volume> v
   MutexLock lock(slot->mutex);
   slot->volume = std::move(volume);
   slot->shares = 1;
-  return std::shared_ptr<SharedVolume>(new SharedVolume(slot, open));
+  return std::shared_ptr<SharedVolume>(new SharedVolume(slot, open, nullptr));
 }
 
 SharedVolume::~SharedVolume() {
@@ -131,9 +159,13 @@ Result<std::shared_ptr<SharedVolume::Slot>> OpenVolumes::SlotOf(std::string_view
 Result<std::shared_ptr<SharedVolume>> OpenVolumes::Open(std::string_view device) {
   const auto slot = TRY(SlotOf(device));
   MutexLock lock(slot->mutex);
-  if (!slot->volume) slot->volume = TRY(OpenVolume(TRY(block::ParseDeviceName(device))));
+  if (!slot->volume) {
+    OpenedVolume opened = TRY(OpenVolume(TRY(block::ParseDeviceName(device))));
+    slot->volume = std::move(opened.volume);
+    slot->scheduler = opened.scheduler;
+  }
   ++slot->shares;
-  return std::shared_ptr<SharedVolume>(new SharedVolume(slot, *slot->volume));
+  return std::shared_ptr<SharedVolume>(new SharedVolume(slot, *slot->volume, slot->scheduler));
 }
 
 }  // namespace tifs::rocksfs

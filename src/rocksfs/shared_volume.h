@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/sync.h"
+#include "block/io_scheduler.h"
 #include "volume/volume.h"
 
 namespace tifs::rocksfs {
@@ -26,6 +27,10 @@ class SharedVolume {
   SharedVolume& operator=(const SharedVolume&) = delete;
 
   volume::Volume& volume() const { return *volume_; }
+  // What schedules the transfers of all shares. It lets everything pass until it is configured: by
+  // the profile that the volume keeps (volume/stored_profile.h), when it is opened, or by anybody
+  // later. Null for a volume that came opened.
+  block::IoScheduler* scheduler() const { return scheduler_; }
 
   // Excludes others with a share in this volume from `name`, until Unlock. False if it is taken.
   bool Lock(const std::string& name);
@@ -33,10 +38,11 @@ class SharedVolume {
 
  private:
   friend class OpenVolumes;
-  SharedVolume(std::shared_ptr<Slot> slot, volume::Volume& volume);
+  SharedVolume(std::shared_ptr<Slot> slot, volume::Volume& volume, block::IoScheduler* scheduler);
 
   const std::shared_ptr<Slot> slot_;
   volume::Volume* const volume_;
+  block::IoScheduler* const scheduler_;
 };
 
 // The volumes that are open in a process, so that those who name the same device share one. To be

@@ -19,10 +19,16 @@ Error Wrong(std::string_view what, std::string_view text = {}) {
 Status SetParameter(VolumeUri& uri, std::string_view parameter) {
   const size_t equals = parameter.find('=');
   const std::string_view name = parameter.substr(0, equals);
-  if (name != "root" && name != "base") return Wrong("unknown parameter", name);
+  if (name != "root" && name != "base" && name != "scheduler")
+    return Wrong("unknown parameter", name);
   if (equals == parameter.npos) return Wrong("no value for", name);
   std::string value = TRY(block::DecodeDeviceParameter(parameter.substr(equals + 1)));
   if (value.empty()) return Wrong("an empty value for", name);
+  if (name == "scheduler") {
+    if (value != "on" && value != "off") return Wrong("the scheduler is on or off, not", value);
+    uri.scheduler = value == "on";
+    return {};
+  }
   (name == "root" ? uri.root : uri.base) = std::move(value);
   return {};
 }

@@ -20,6 +20,12 @@ TEST(VolumeUriTest, TheBaseIsTheWholeTreeByDefault) {
   EXPECT_EQ(uri->base, "/");
 }
 
+TEST(VolumeUriTest, TheSchedulerCanBeSwitchedOff) {
+  EXPECT_TRUE(ParseVolumeUri("tifs-volume://mem:1MiB?root=r")->scheduler);
+  EXPECT_TRUE(ParseVolumeUri("tifs-volume://mem:1MiB?root=r&scheduler=on")->scheduler);
+  EXPECT_FALSE(ParseVolumeUri("tifs-volume://mem:1MiB?scheduler=off&root=r")->scheduler);
+}
+
 TEST(VolumeUriTest, ValuesAreDecoded) {
   const auto uri = ParseVolumeUri("tifs-volume://mem:1MiB?base=/a%26b%3fc&root=r");
   ASSERT_TRUE(uri.ok()) << uri.error().ToString();
@@ -37,6 +43,7 @@ TEST(VolumeUriTest, SaysWhatIsWrong) {
       {"tifs-volume://?root=kv", ""},
       {"tifs-volume://x.img?root=kv", ""},
       {"tifs-volume://file:/x.img?root=%zz", ""},
+      {"tifs-volume://file:/x.img?root=kv&scheduler=maybe", "on or off, not \"maybe\""},
   };
   for (const auto& [text, why] : cases) {
     const auto uri = ParseVolumeUri(text);

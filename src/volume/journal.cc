@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "block/io_class.h"
 
 namespace tifs::volume {
 namespace {
@@ -113,6 +114,8 @@ Status Journal::Commit(uint64_t number) {
 }
 
 Status Journal::CommitWaiting() {
+  // Whoever commits, others wait for it.
+  const block::IoScope foreground(block::IoClass::kForeground);
   SealWaiting();
   const std::deque<Batch> batches = std::exchange(sealed_, {});
   const uint64_t upto = last_number_;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "block/io_class.h"
 #include "volume/checkpoint.h"
 #include "volume/open_file.h"
 #include "volume/table_scan.h"
@@ -40,6 +41,8 @@ Status VolumeCore::WriteCheckpointForRoom() {
 
 Status VolumeCore::WriteCheckpointLocked() {
   TRY(CheckWritable());
+  // Others may wait for it, whoever writes it.
+  const block::IoScope foreground(block::IoClass::kForeground);
   Status verified = TryCheckpoint();
   if (!verified && disk_.Check()) {
     // A place that does not keep what is written to it. The next slot is another one.
