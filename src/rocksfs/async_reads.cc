@@ -77,8 +77,11 @@ void AsyncReads::Wait(ReadHandle& handle) {
 }
 
 void AsyncReads::Abort(ReadHandle& handle) {
+  if (handle.delivered) return;
   handle.delivered = true;
   handle.reads.WaitForDevice(handle);
+  handle.request.status = rocksdb::IOStatus::Aborted();
+  handle.callback(handle.request, handle.callback_arg);
 }
 
 void AsyncReads::Destroy(ReadHandle* handle) {

@@ -37,13 +37,16 @@ class AsyncReads {
   AsyncReads& operator=(const AsyncReads&) = delete;
 
   // Starts to read request.len bytes into request.scratch, which must live until the handle is
-  // destroyed; `callback` is called by Wait. Destroying the handle before waits for the device.
+  // destroyed; `callback` is called by Wait or Abort. Destroying the handle before that calls
+  // nobody; it waits for the device.
   Result<ReadHandle*> Start(std::shared_ptr<volume::File> file,
                             const rocksdb::FSReadRequest& request, ReadCallback callback,
                             void* callback_arg);
   // Waits until it is done, and calls its callback if that was not done before.
   static void Wait(ReadHandle& handle);
-  // Waits until its memory is no longer written to. Its callback will not be called.
+  // Waits until its memory is no longer written to, and calls its callback with Aborted if it was
+  // not called before: file_system.h says that nobody does, but RocksDB's own PosixFileSystem does,
+  // and what RocksDB allocates for a read is freed by its callback alone.
   static void Abort(ReadHandle& handle);
   static void Destroy(ReadHandle* handle);
 

@@ -66,14 +66,16 @@ TEST_P(RocksFsConformance, ReadsAsynchronously) {
   struct Read {
     rocksdb::FSReadRequest request;
     std::string scratch = std::string(40'000, '?');
-    std::string found = "(not called)";
+    std::string found;
+    int calls = 0;
     void* handle = nullptr;
     rocksdb::IOHandleDeleter deleter;
   };
   std::vector<Read> reads(20);
   const ReadCallback callback = [](const rocksdb::FSReadRequest& done, void* argument) {
-    EXPECT_IO_OK(done.status);
-    static_cast<Read*>(argument)->found = done.result.ToString();
+    Read& read = *static_cast<Read*>(argument);
+    read.found = done.status.ok() ? done.result.ToString() : done.status.ToString();
+    ++read.calls;
   };
   for (size_t i = 0; i < reads.size(); ++i) {
     reads[i].request.offset = i * 14'000 + i % 2;
@@ -88,11 +90,17 @@ TEST_P(RocksFsConformance, ReadsAsynchronously) {
   }
   EXPECT_IO_OK(fs().AbortIO(aborted));
   EXPECT_IO_OK(fs().Poll(polled, polled.size()));
+  // Nothing is delivered twice. RocksDB's callbacks free what it allocated for the read.
+  for (auto* const handles : {&polled, &aborted}) {
+    EXPECT_IO_OK(fs().AbortIO(*handles));
+    EXPECT_IO_OK(fs().Poll(*handles, handles->size()));
+  }
   for (size_t i = 0; i < reads.size(); ++i) {
     const bool was_aborted = reads[i].handle != nullptr && i % 5 == 4;
-    EXPECT_EQ(reads[i].found,
-              was_aborted ? "(not called)" : bytes.substr(i * 14'000 + i % 2, 40'000))
+    EXPECT_EQ(reads[i].found, was_aborted ? rocksdb::IOStatus::Aborted().ToString()
+                                          : bytes.substr(i * 14'000 + i % 2, 40'000))
         << i;
+    EXPECT_EQ(reads[i].calls, 1) << i;
     if (reads[i].handle != nullptr) reads[i].deleter(reads[i].handle);
   }
 }
