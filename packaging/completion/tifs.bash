@@ -24,7 +24,7 @@ _tifs_mount_options() {
 _tifs_volume() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options=""
   if ((COMP_CWORD == $1)); then
-    COMPREPLY=($(compgen -W "format info df ls cat get put rm check resize --help" -- "$current"))
+    COMPREPLY=($(compgen -W "format info df ls cat get put rm check resize bench --help" -- "$current"))
     return
   fi
   case ${COMP_WORDS[$1]} in
@@ -33,13 +33,14 @@ _tifs_volume() {
     get | put) options="--force" ;;
     rm) options="--yes" ;;
     check) options="--repair --cut-damaged-journal --json" ;;
+    bench) options="--size --seconds --latency-goal --save --json" ;;
   esac
   case $previous in
     --extent-unit)
       COMPREPLY=($(compgen -W "4KiB 16KiB 64KiB 256KiB 1MiB 4MiB 16MiB" -- "$current"))
       return
       ;;
-    --name) return ;;
+    --name | --size | --seconds | --latency-goal) return ;;
   esac
   if [[ $current == -* ]]; then
     COMPREPLY=($(compgen -W "$options --help" -- "$current"))

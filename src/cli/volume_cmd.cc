@@ -10,6 +10,7 @@ void AddVolumeCommand(CLI::App& app, int& exit_code) {
   AddVolumeInfoCommands(*volume, exit_code);
   AddVolumeFileCommands(*volume, exit_code);
   AddVolumeCheckCommands(*volume, exit_code);
+  AddVolumeBenchCommand(*volume, exit_code);
   // Last, because commands inherit it.
   volume->footer(
       "DEVICE is /dev/..., a block device; file:/absolute/path, a file as a disk; or mem:SIZE.\n"

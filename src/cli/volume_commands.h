@@ -16,5 +16,6 @@ void AddVolumeInfoCommands(CLI::App& volume, int& exit_code);
 void AddVolumeFileCommands(CLI::App& volume, int& exit_code);
 // check, resize.
 void AddVolumeCheckCommands(CLI::App& volume, int& exit_code);
+void AddVolumeBenchCommand(CLI::App& volume, int& exit_code);
 
 }  // namespace tifs::cli

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 #include "block/unique_fd.h"
 #include "cli/output.h"
 #include "cli/size_text.h"
+#include "cli/stop_signals.h"
 #include "cli/volume_commands.h"
 #include "cli/volume_device.h"
 #include "volume/volume.h"
@@ -36,35 +36,6 @@ struct VolumeFileArguments {
   std::string file;  // on this machine
   bool force = false;
   bool yes = false;
-};
-
-// While it lives, signals that ask to stop wait, so that half a file can be taken away again; then
-// they end the process as ever.
-class StopSignals {
- public:
-  StopSignals() {
-    sigemptyset(&signals_);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals_, number);
-    (void)pthread_sigmask(SIG_BLOCK, &signals_, &before_);
-  }
-  ~StopSignals() { (void)pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
-
-  Status Check() const {
-    sigset_t pending;
-    sigpending(&pending);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-      if (sigismember(&pending, number) == 1 && sigismember(&before_, number) == 0) {
-        return Error(ErrorCode::kInterrupted, "volume");
-      }
-    }
-    return {};
-  }
-
- private:
-  sigset_t signals_;
-  sigset_t before_;
 };
 
 Error LocalError(const std::string& file, int error_number, std::string_view way_out = {}) {

@@ -12,7 +12,7 @@ import subprocess
 from cli_case import CliCase, REPOSITORY
 
 MIB = 1 << 20
-VOLUME_COMMANDS = ["format", "info", "df", "ls", "cat", "get", "put", "rm", "check", "resize"]
+VOLUME_COMMANDS = ["format", "info", "df", "ls", "cat", "get", "put", "rm", "check", "resize", "bench"]
 
 
 class VolumeCase(CliCase):
@@ -126,7 +126,7 @@ class VolumeUsageCase(VolumeCase):
     def test_what_holds_no_volume(self):
         self.local("in", b"x")
         message = f"{self.device}: has no TiFS volume; make one with 'tifs volume format {self.device}'"
-        for arguments in (["info"], ["df"], ["ls"], ["resize"], ["check"]):
+        for arguments in (["info"], ["df"], ["ls"], ["resize"], ["bench"], ["check"]):
             self.refused(8 if arguments == ["check"] else 1, message, *arguments, self.device)
         for arguments in (["cat", self.device, "r/f"], ["get", self.device, "r/f", "out"],
                           ["put", self.device, "in", "r/f"], ["rm", self.device, "r/f", "--yes"]):
@@ -350,6 +350,86 @@ class VolumeFilesCase(VolumeCase):
         self.refused(1, re.compile(rf"{self.device}: .*but the volume has .+"), "resize", self.device)
 
 
+class VolumeBenchCase(VolumeCase):
+    SHORT = ["--size", "16MiB", "--seconds", "0.02"]
+    FIGURES = ["read_iops", "read_bytes_per_s", "write_iops", "write_bytes_per_s", "latency_goal_ns"]
+
+    def setUp(self):
+        super().setUp()
+        self.resize_image(64 * MIB)
+        self.volume("format", self.device)
+        self.put("kv/a", b"kept")
+
+    def test_measures_and_leaves_nothing(self):
+        before = self.volume_json("df", self.device)
+        result = self.volume_json("bench", self.device, *self.SHORT)
+        self.assertEqual((result["device"], result["size_bytes"], result["saved"]), (self.device, 16 * MIB, False))
+        kinds = {(m["name"], m["depth"], m["bytes"]) for m in result["measurements"]}
+        self.assertLessEqual({("read", 1, 4096), ("read", 64, 4096), ("read", 4, MIB), ("append", 1, MIB),
+                              ("append", 4, MIB), ("write", 1, 4096), ("sync", 1, 4096)}, kinds)
+        for one in result["measurements"]:
+            self.assertGreater(one["ops_per_s"], 0)
+            self.assertLessEqual(one["p50_ns"], one["p999_ns"])
+        self.assertEqual(list(result["profile"]), self.FIGURES)
+        text = self.volume("bench", self.device, *self.SHORT)
+        self.assertRegex(text, r"\AWORK +DEPTH +OPS/S +BYTES/S +P50 +P99 +P99\.9\n")
+        self.assertRegex(text, r"\nread 4 KiB +16 .*\n")
+        self.assertRegex(text, r"\nreads .+; latency goal [0-9.]+ ms\n\Z")
+        self.assertEqual(self.volume_json("df", self.device), before)
+        self.assertEqual([e["name"] for e in self.volume_json("ls", self.device)["entries"]], ["kv"])
+        self.assertEqual(self.volume("cat", self.device, "kv/a"), "kept")
+        self.volume("check", self.device)
+
+    def test_saves_a_profile(self):
+        result = self.volume_json("bench", self.device, "--save", "--latency-goal", "2.5", *self.SHORT)
+        self.assertTrue(result["saved"])
+        self.assertEqual(result["profile"]["latency_goal_ns"], 2_500_000)
+        lines = self.volume("cat", self.device, ".tifs/device-profile").splitlines()
+        self.assertEqual(lines, ["tifs-device-profile 1"] + [f"{name} {result['profile'][name]}"
+                                                             for name in self.FIGURES])
+        self.assertRegex(self.volume("bench", self.device, "--save", *self.SHORT), "; saved on the volume\n\\Z")
+        self.assertNotEqual(self.volume("cat", self.device, ".tifs/device-profile").splitlines(), lines)
+        names = [e["name"] for e in self.volume_json("ls", self.device, ".tifs")["entries"]]
+        self.assertEqual(names, ["device-profile"])
+        self.volume("check", self.device)
+
+    def test_what_it_refuses(self):
+        for option, value, message in (
+                ("--size", "15MiB", "--size: at least 16 MiB, in whole MiB; run 'tifs volume bench --help'"),
+                ("--size", "much", re.compile("--size: .+; run 'tifs volume bench --help'")),
+                ("--seconds", "0", re.compile(".*--seconds.*; run 'tifs volume bench --help'")),
+                ("--latency-goal", "-1", re.compile(".*--latency-goal.*; run 'tifs volume bench --help'"))):
+            self.refused(2, message, "bench", self.device, option, value)
+        self.put("kv/full", b"x" * (40 * MIB))
+        self.fails(1, f"{self.device}: less than 32 MiB are free; 'tifs volume df {self.device}' shows how full it is",
+                   "volume", "bench", self.device, *self.SHORT)
+        self.assertEqual([e["name"] for e in self.volume_json("ls", self.device)["entries"]], ["kv"])
+
+    def under_way(self):
+        """A bench that has written something that a kill would leave."""
+        process = subprocess.Popen([self.tifs, "volume", "bench", self.device, "--size", "16MiB", "--seconds", "60"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while ".tifs" not in [e["name"] for e in self.volume_json("ls", self.device)["entries"]]:
+            self.assertIsNone(process.poll(), "the bench ended")
+        return process
+
+    def test_an_interrupt_leaves_nothing(self):
+        process = self.under_way()
+        process.terminate()
+        self.assertNotEqual(process.wait(60), 0)
+        self.assertEqual([e["name"] for e in self.volume_json("ls", self.device)["entries"]], ["kv"])
+        self.assertTrue(self.volume_json("info", self.device)["closed"])
+
+    def test_what_a_kill_left_is_removed_by_the_next(self):
+        process = self.under_way()
+        process.kill()
+        process.wait()
+        self.volume("check", self.device)
+        self.volume("bench", self.device, *self.SHORT)
+        left = [e["name"] for e in self.volume_json("ls", self.device, ".tifs")["entries"]]
+        self.assertEqual(left, [])
+
+
 class VolumeInUseCase(VolumeCase):
     def setUp(self):
         super().setUp()
@@ -391,7 +471,8 @@ class VolumeInUseCase(VolumeCase):
         out = self.local("out")
         for arguments in (["format", self.device, "--force", "--yes"], ["cat", self.device, "kv/a"],
                           ["get", self.device, "kv/a", out], ["put", self.device, source, "kv/b"],
-                          ["rm", self.device, "kv/a", "--yes"], ["resize", self.device]):
+                          ["rm", self.device, "kv/a", "--yes"], ["resize", self.device],
+                          ["bench", self.device]):
             self.refused(1, busy, *arguments)
         self.refused(8, busy, "check", self.device)
         self.refused(8, busy, "check", self.device, "--repair")
@@ -471,4 +552,4 @@ class VolumeCheckCase(VolumeCase):
                      "format", self.device)
 
 
-CASES = [VolumeUsageCase, VolumeFormatCase, VolumeFilesCase, VolumeInUseCase, VolumeCheckCase]
+CASES = [VolumeUsageCase, VolumeFormatCase, VolumeFilesCase, VolumeBenchCase, VolumeInUseCase, VolumeCheckCase]

@@ -5,6 +5,7 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "block/device_profile.h"
 #include "fuzz_target.h"
 #include "volume/journal_reader.h"
 #include "volume/journal_record.h"
@@ -227,7 +228,31 @@ std::string RunJournalEnd(std::string_view input) {
   return {};
 }
 
+// The text is a file that anybody may have put on the volume.
+std::string RunDeviceProfile(std::string_view text) {
+  using block::DeviceProfile;
+  const auto profile = DeviceProfile::Parse(text);
+  if (!profile) return profile.error().code() == ErrorCode::kCorrupt ? "" : "not kCorrupt";
+  if (!profile->Validate()) return "a profile that is not valid";
+  const auto again = DeviceProfile::Parse(profile->ToText());
+  if (!again || *again != *profile) return "its text is another profile";
+  const auto cost = profile->CostOf(block::IoKind::kWrite, UINT64_MAX);
+  return cost.count() < 0 ? "a negative cost" : "";
+}
+
+std::string MakeDeviceProfile(Random& random) {
+  const auto figure = [&random] { return RandomInteger(random) % 1'000'000'000'000'000 + 1; };
+  block::DeviceProfile profile;
+  profile.read_iops = figure();
+  profile.read_bytes_per_s = figure();
+  profile.write_iops = figure();
+  profile.write_bytes_per_s = figure();
+  profile.latency_goal_ns = figure();
+  return profile.ToText();
+}
+
 constexpr Target kTargets[] = {
+    {"device_profile", RunDeviceProfile, MakeDeviceProfile},
     {"volume_superblock", RunSuperblock, MakeSuperblock},
     {"volume_block", RunBlock, MakeBlock},
     {"volume_records", RunRecords, MakeRecords},
