@@ -81,7 +81,8 @@ using Timestamp = uint64_t;
 //   - Commit fails with kConflict, and nothing is changed, if another transaction committed a write
 //     (not a lock) to any key that this one wrote or locked, after this one's snapshot; and
 //     likewise if it committed a lock of a key that this one wrote. So two transactions that each
-//     lock or write a key of which one writes it never both commit on overlapping snapshots.
+//     lock or write a key of which one writes it never both commit on overlapping snapshots. A
+//     store may let two that only lock a key conflict as well.
 //   - Reads alone conflict with nothing.
 // Used by one thread at a time. Destroying one that was not committed abandons it.
 class Transaction {
