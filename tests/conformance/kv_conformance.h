@@ -16,7 +16,10 @@
 #include "kv/mem_kv.h"
 #include "kv/rocks/rocks_kv.h"
 #include "kv/run_transaction.h"
+#include "kv/tikv/tikv_kv.h"
 #include "sim/sim_kv.h"
+#include "tests/tikv/store/cluster.h"
+#include "tests/tikv/store/loopback_transport.h"
 
 // What kv.h promises, for every store. Add a store to `Stores` below and the whole suite runs on
 // it.
@@ -24,6 +27,9 @@ namespace tifs::kv {
 
 class MemUnderTest {
  public:
+  // Whether two transactions that only lock a key both commit.
+  static constexpr bool kLocksAreShared = true;
+
   Store& store() { return store_; }
   // Where the store injects faults: for the tests that run through a TransactionRunner.
   Store& store_with_faults() { return store_; }
@@ -34,6 +40,8 @@ class MemUnderTest {
 
 class RocksUnderTest {
  public:
+  static constexpr bool kLocksAreShared = true;
+
   RocksUnderTest() {
     char path[] = "/tmp/kv_conformance.XXXXXX";
     EXPECT_NE(mkdtemp(path), nullptr);
@@ -62,6 +70,8 @@ class RocksUnderTest {
 // Without faults until a test asks for them: a decorator must keep every promise of its base.
 class FaultyUnderTest {
  public:
+  static constexpr bool kLocksAreShared = true;
+
   FaultyUnderTest() { faulty_.SetEnabled(false); }
 
   Store& store() { return faulty_; }
@@ -82,7 +92,54 @@ class FaultyUnderTest {
                             .determine_unavailable_permille = 300}};
 };
 
-using Stores = ::testing::Types<MemUnderTest, RocksUnderTest, FaultyUnderTest>;
+// The client over a cluster in this process. Its faults: requests that are lost, late or answered
+// by errors, splits and moves of leaders under way, at every call.
+class TikvUnderTest {
+ public:
+  static constexpr bool kLocksAreShared = false;
+
+  // The ways to commit that are tried, beside two phases.
+  explicit TikvUnderTest(bool one_phase = true, bool async_commit = true) {
+    tikv::TikvOptions options;
+    for (size_t i = 0; i < tikv_store::Cluster::kPdMembers; ++i) {
+      options.pd_addresses.push_back(cluster_.AddressOf({tikv_store::Node::Kind::kPd, i}));
+    }
+    options.one_phase = one_phase;
+    options.async_commit = async_commit;
+    options.lock_ttl = std::chrono::milliseconds(200);
+    Result<std::unique_ptr<tikv::TikvKv>> store =
+        tikv::TikvKv::Open(options, tikv_store::MakeLoopbackTransport(cluster_), SystemClock());
+    if (!store) {
+      ADD_FAILURE() << store.error().ToString();
+      abort();
+    }
+    store_ = *std::move(store);
+  }
+  ~TikvUnderTest() { cluster_.Randomly(0, 0); }
+
+  Store& store() { return *store_; }
+  Store& store_with_faults() {
+    cluster_.Randomly(20240607, 30);
+    return *store_;
+  }
+
+ private:
+  tikv_store::Cluster cluster_{3, SystemClock()};
+  std::unique_ptr<tikv::TikvKv> store_;
+};
+
+class TikvTwoPhasesUnderTest : public TikvUnderTest {
+ public:
+  TikvTwoPhasesUnderTest() : TikvUnderTest(false, false) {}
+};
+
+class TikvAsyncUnderTest : public TikvUnderTest {
+ public:
+  TikvAsyncUnderTest() : TikvUnderTest(false, true) {}
+};
+
+using Stores = ::testing::Types<MemUnderTest, RocksUnderTest, FaultyUnderTest, TikvUnderTest,
+                                TikvAsyncUnderTest, TikvTwoPhasesUnderTest>;
 
 // The value of a Result, or the end of the test program with the error.
 template <typename T>
@@ -101,6 +158,8 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 template <typename UnderTest>
 class KvTest : public ::testing::Test {
  protected:
+  static constexpr bool kLocksAreShared = UnderTest::kLocksAreShared;
+
   Store& store() { return under_test_.store(); }
   Store& store_with_faults() { return under_test_.store_with_faults(); }
 

@@ -65,7 +65,9 @@ Result<std::unique_ptr<fs::FileSystem>> World::OpenFileSystem() {
 
 void World::OpenStore() {
   CHECK(disk_.MakeDirectory("/store").ok());
-  if (options_.engine == WorldOptions::Engine::kMem) {
+  if (options_.open_engine) {
+    engine_ = options_.open_engine();
+  } else if (options_.engine == WorldOptions::Engine::kMem) {
     engine_ = std::make_unique<kv::MemKv>();
   } else {
     kv::RocksOptions rocks;

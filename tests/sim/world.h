@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ namespace tifs::sim {
 struct WorldOptions {
   std::string name;
   enum class Engine : uint8_t { kMem, kRocks } engine = Engine::kMem;
+  // Makes another engine than these, if set.
+  std::function<std::unique_ptr<kv::Store>()> open_engine;
   bool extents = false;  // file blocks in a data file, not in the store
   uint32_t block_size_bytes = 64 << 10;
   uint64_t capacity_bytes = 0;
