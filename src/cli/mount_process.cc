@@ -116,10 +116,12 @@ class MountProcess {
       MutexLock lock(mutex_);
       claimed_ = true;
     }
-    const bool recovering = store->owner().predecessor_died();
+    const bool recovering = store->owner().predecessor_failure().has_value();
     if (recovering) {
-      LogWarning("{}: the last process that had the store died; recovering",
-                 Escaped(request_.uri.path));
+      const std::string& reason = store->owner().predecessor_failure()->reason;
+      LogWarning("{}: the last process that had the store {}; recovering",
+                 Escaped(request_.uri.path),
+                 reason.empty() ? "died" : "ended with an error: " + Escaped(reason));
     }
     const std::string socket = ControlSocketPath(::getpid(), store->directory());
     auto mount = TRY(
@@ -147,6 +149,8 @@ class MountProcess {
     const double seconds = std::chrono::duration<double>(steady_clock::now() - started).count();
     LogInfo("{} stopped after {:.0f} s{}", request_.uri.ToString(), seconds,
             served.ok() && closed.ok() ? "" : ", with errors");
+    // Who unmounts waits to hear of it.
+    if (!closed) mount_->claimed_store().owner().NoteFailure(closed.error().ToString());
     if (!served) return ExplainedAs(request_.mount_point, std::move(served).error());
     if (!closed) return ExplainedAs(Escaped(request_.uri.path), std::move(closed).error());
     return {};

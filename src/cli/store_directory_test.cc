@@ -99,7 +99,7 @@ TEST_F(StoreDirectoryTest, OneOwnerAtATime) {
   {
     const auto owner = StoreOwner::Claim(path_, record);
     ASSERT_TRUE(owner.ok());
-    EXPECT_FALSE((*owner)->predecessor_died());
+    EXPECT_FALSE((*owner)->predecessor_failure().has_value());
     const auto second = StoreOwner::Claim(path_, record);
     ASSERT_FALSE(second.ok());
     EXPECT_EQ(second.error().code(), ErrorCode::kBusy);
@@ -121,7 +121,47 @@ TEST_F(StoreDirectoryTest, WhatACrashedOwnerWroteIsReadByNobody) {
   EXPECT_FALSE(nobody->has_value());
   const auto owner = StoreOwner::Claim(path_, OwnerRecord());
   ASSERT_TRUE(owner.ok());
-  EXPECT_TRUE((*owner)->predecessor_died());
+  ASSERT_TRUE((*owner)->predecessor_failure().has_value());
+  EXPECT_EQ((*owner)->predecessor_failure()->pid, 1);
+  EXPECT_EQ((*owner)->predecessor_failure()->reason, "");
+  const auto died = StoreOwner::FailureOf(path_, 1);
+  ASSERT_TRUE(died.has_value());
+  EXPECT_EQ(died->reason, "");
+}
+
+TEST_F(StoreDirectoryTest, AnOwnerLeavesBehindWhatItFailedAt) {
+  stdfs::create_directory(path_);
+  {
+    const auto owner = StoreOwner::Claim(path_, OwnerRecord());
+    ASSERT_TRUE(owner.ok());
+    EXPECT_TRUE((*owner)->Update(OwnerRecord()).ok());
+  }
+  EXPECT_FALSE(StoreOwner::FailureOf(path_, ::getpid()).has_value());
+  {
+    const auto owner = StoreOwner::Claim(path_, OwnerRecord());
+    ASSERT_TRUE(owner.ok());
+    (*owner)->NoteFailure("no disk");
+  }
+  const auto nobody = StoreOwner::Read(path_);
+  ASSERT_TRUE(nobody.ok());
+  EXPECT_FALSE(nobody->has_value());
+  ASSERT_TRUE(StoreOwner::FailureOf(path_, ::getpid()).has_value());
+  EXPECT_EQ(StoreOwner::FailureOf(path_, ::getpid())->reason, "no disk");
+  EXPECT_FALSE(StoreOwner::FailureOf(path_, ::getpid() + 1).has_value());
+  const auto next = StoreOwner::Claim(path_, OwnerRecord());
+  ASSERT_TRUE(next.ok());
+  ASSERT_TRUE((*next)->predecessor_failure().has_value());
+  EXPECT_EQ((*next)->predecessor_failure()->reason, "no disk");
+}
+
+TEST_F(StoreDirectoryTest, HowAnOwnerFailedIsKnownUnderTheNextOne) {
+  stdfs::create_directory(path_);
+  Write("tifs.owner", R"({"pid": 17, "activity": "mount", "failure": "no disk"})");
+  const auto owner = StoreOwner::Claim(path_, OwnerRecord());
+  ASSERT_TRUE(owner.ok());
+  ASSERT_TRUE((*owner)->Update(OwnerRecord()).ok());
+  ASSERT_TRUE(StoreOwner::FailureOf(path_, 17).has_value());
+  EXPECT_EQ(StoreOwner::FailureOf(path_, 17)->reason, "no disk");
 }
 
 }  // namespace

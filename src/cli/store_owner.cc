@@ -17,13 +17,29 @@ namespace {
 
 constexpr size_t kMaxRecordBytes = 16 << 10;
 
-std::string ToText(const OwnerRecord& record) {
-  const nlohmann::ordered_json json = {{"pid", record.pid},
-                                       {"activity", record.activity},
-                                       {"mount_point", record.mount_point},
-                                       {"socket", record.socket},
-                                       {"since", record.since}};
+// `failure`: what the owner leaves behind, if it leaves something.
+std::string ToText(const OwnerRecord& record, const std::optional<std::string>& failure) {
+  nlohmann::ordered_json json = {{"pid", record.pid},
+                                 {"activity", record.activity},
+                                 {"mount_point", record.mount_point},
+                                 {"socket", record.socket},
+                                 {"since", record.since}};
+  if (failure) json["failure"] = *failure;
+  if (record.previous) {
+    json["previous"] = {{"pid", record.previous->pid}, {"failure", record.previous->reason}};
+  }
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+OwnerFailure FailureFrom(const nlohmann::json& json) {
+  OwnerFailure failure;
+  if (!json.is_object()) return failure;
+  if (const auto pid = json.find("pid"); pid != json.end() && pid->is_number_integer()) {
+    failure.pid = pid->get<pid_t>();
+  }
+  const auto reason = json.find("failure");
+  if (reason != json.end() && reason->is_string()) failure.reason = reason->get<std::string>();
+  return failure;
 }
 
 // An owner writes its record just after it took the lock: a reader may see none, or a part.
@@ -52,10 +68,11 @@ std::string ReadText(int fd) {
   return text;
 }
 
+// Never empties the file on the way: on a disk that fails, an empty one would say that all is well.
 Status WriteText(int fd, const std::string& text) {
-  if (::ftruncate(fd, 0) != 0) return ErrorFromErrno(errno, "store owner file");
   const ssize_t written = ::pwrite(fd, text.data(), text.size(), 0);
-  if (written < 0) return ErrorFromErrno(errno, "store owner file");
+  if (written < 0 || ::ftruncate(fd, written) != 0)
+    return ErrorFromErrno(errno, "store owner file");
   // A cut record on a full disk only names nobody.
   return {};
 }
@@ -73,13 +90,15 @@ Result<std::unique_ptr<StoreOwner>> StoreOwner::Claim(const std::string& directo
     if (error == EWOULDBLOCK) return Error(ErrorCode::kBusy, "store in use");
     return ErrorFromErrno(error, "lock of the store owner file");
   }
+  record.previous.reset();
+  if (const std::string left = ReadText(fd); !left.empty()) {
+    record.previous = FailureFrom(nlohmann::json::parse(left, nullptr, /*allow_exceptions=*/false));
+  }
   record.pid = ::getpid();
   record.since = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   std::unique_ptr<StoreOwner> owner(new StoreOwner(fd, std::move(record)));
-  struct stat status;
-  owner->predecessor_died_ = ::fstat(fd, &status) == 0 && status.st_size > 0;
   // Nothing depends on the record: a full disk must not keep anyone from freeing space.
-  (void)WriteText(fd, ToText(owner->record_));
+  (void)WriteText(fd, ToText(owner->record_, std::nullopt));
   return owner;
 }
 
@@ -105,11 +124,34 @@ Status StoreOwner::Update(const OwnerRecord& record) {
   record_.activity = record.activity;
   record_.mount_point = record.mount_point;
   record_.socket = record.socket;
-  return WriteText(fd_, ToText(record_));
+  return WriteText(fd_, ToText(record_, failure_));
+}
+
+std::optional<OwnerFailure> StoreOwner::FailureOf(const std::string& directory, pid_t pid) {
+  const std::string path = directory + "/" + kOwnerFileName;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return std::nullopt;
+  const std::string text = ReadText(fd);
+  ::close(fd);
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  OwnerFailure failure = FailureFrom(json);
+  if (failure.pid == pid) return failure;
+  const auto previous = json.find("previous");
+  if (previous == json.end()) return std::nullopt;
+  failure = FailureFrom(*previous);
+  if (failure.pid == pid) return failure;
+  return std::nullopt;
+}
+
+void StoreOwner::NoteFailure(std::string reason) {
+  failure_ = std::move(reason);
+  // Where not even that can be written, the record itself stays behind.
+  (void)WriteText(fd_, ToText(record_, failure_));
 }
 
 StoreOwner::~StoreOwner() {
-  (void)::ftruncate(fd_, 0);
+  if (!failure_) (void)::ftruncate(fd_, 0);
   ::close(fd_);
 }
 

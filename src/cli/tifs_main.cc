@@ -131,6 +131,8 @@ int RunCommandLine(const std::vector<std::string>& arguments) {
 int Run(int argc, char** argv) {
   // A reader that goes away is seen by the write that fails.
   std::signal(SIGPIPE, SIG_IGN);
+  // So is a limit on the size of files (`ulimit -f`): a mount is not to die of it.
+  std::signal(SIGXFSZ, SIG_IGN);
   // What a command has to say it says as a command; only a mount keeps a log, which it opens
   // itself.
   (void)OpenLog({.level = LogLevel::kError});

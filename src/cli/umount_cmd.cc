@@ -40,6 +40,8 @@ class ServingProcess {
   ServingProcess(const ServingProcess&) = delete;
   ServingProcess& operator=(const ServingProcess&) = delete;
 
+  pid_t pid() const { return pid_; }
+
   // Returns once it has ended.
   void AwaitEnd() const {
     if (fd_ < 0) return;
@@ -76,6 +78,19 @@ Error ExplainBusy(const std::string& what, const fuse::MountEntry& mount) {
                    "end that and try again, or use 'tifs umount --lazy'");
 }
 
+// How it went once the process has ended. Nobody else tells who unmounts that writes were lost.
+Status CheckEnd(const std::string& what, const Uri& uri, pid_t pid) {
+  const auto failure = StoreOwner::FailureOf(LocalDirectoryOf(uri), pid);
+  if (!failure) return {};
+  return Explained(
+      ErrorCode::kIo, what,
+      failure->reason.empty()
+          ? fmt::format("unmounted, but pid {} died before everything was written back", pid)
+          : fmt::format("unmounted, but not everything was written back: {}",
+                        Escaped(failure->reason)),
+      fmt::format("see the log, and run 'tifs fsck {}'", ShellQuoted(uri.ToString())));
+}
+
 Status Umount(const UmountArguments& arguments) {
   const std::string what = Escaped(arguments.directory);
   Result<std::string> mount_point = fuse::ResolveMountpoint(arguments.directory);
@@ -89,7 +104,8 @@ Status Umount(const UmountArguments& arguments) {
   }
   // Asked before the unmount: afterwards the process may be gone.
   std::optional<ServingProcess> process;
-  if (const auto uri = ParseStoreUri(mount->source)) {
+  const auto uri = ParseStoreUri(mount->source);
+  if (uri) {
     const auto owner = OwnerOf(*uri);
     if (owner && *owner && (*owner)->mount_point == *mount_point && (*owner)->pid > 0) {
       process.emplace((*owner)->pid);
@@ -104,8 +120,9 @@ Status Umount(const UmountArguments& arguments) {
     }
     return ExplainedAs(what, std::move(status).error());
   }
-  if (process && !arguments.lazy && !dead) process->AwaitEnd();
-  return {};
+  if (!process || arguments.lazy || dead) return {};
+  process->AwaitEnd();
+  return CheckEnd(what, *uri, process->pid());
 }
 
 }  // namespace

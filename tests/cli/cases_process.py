@@ -121,6 +121,33 @@ class UmountCase(MountCase):
             self.assertIn(f"(pid {process.pid}) has ", error)
             process.kill()
 
+    def test_says_that_not_everything_was_written_back(self):
+        self.format()
+        pid = self.mount()
+        self.write("before", "text")
+        self.break_writes(pid)
+        with self.assertRaises(OSError):
+            fd = os.open(os.path.join(self.mnt, "file"), os.O_CREAT | os.O_WRONLY)
+            try:
+                os.write(fd, b"x" * 1000000)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        self.fails(1, re.compile(rf"{self.mnt}: unmounted, but not everything was written back: .+; see the log, and "
+                                 rf"run 'tifs fsck {self.uri}'"), "umount", self.mnt)
+        self.assertIsNone(mount_entry(self.mnt))
+        log = os.path.join(self.root, "log")
+        self.mount("-o", f"log={log}")
+        with open(log, encoding="utf-8") as file:
+            self.assertRegex(file.read(), "the last process that had the store ended with an error: .+; recovering")
+        self.umount()
+        self.ok("fsck", self.uri, "-n")
+
+    @staticmethod
+    def break_writes(pid):
+        """Has every write of the process fail from now on, as a disk that died."""
+        subprocess.run(["prlimit", "--pid", str(pid), "--fsize=1"], check=True)
+
     def test_lazily(self):
         self.format()
         pid = self.mount()
