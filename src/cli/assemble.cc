@@ -45,6 +45,9 @@ class EmbeddedStore : public ClaimedStore {
   ~EmbeddedStore() override { kv_.reset(); }
 
   Status Open(Mode mode, uint64_t memory_bytes) override {
+    if (HasLostItsStore(uri_.path)) {
+      return Explain(Error(ErrorCode::kCorrupt, "store", "the file 'kv/CURRENT' is missing"));
+    }
     if (mode != Mode::kRead) {
       if (Status status = PrepareSpace(uri_.path); !status) return Explain(status.error());
     }
@@ -129,6 +132,9 @@ class EmbeddedStore : public ClaimedStore {
                          "use that version or a later one");
       case ErrorCode::kNoSpace:
         return Explained(error.code(), what, "the disk below is full", "free some megabytes on it");
+      case ErrorCode::kReadOnly:
+        return Explained(error.code(), what, "the file system below is read-only",
+                         "make it writable, or use only 'mount -o ro', 'info' and 'fsck -n'");
       case ErrorCode::kAccessDenied:
       case ErrorCode::kNotPermitted:
         return Explained(error.code(), what, "permission denied", "run as the store's owner");
@@ -427,8 +433,13 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
                                                            const Uri& uri,
                                                            const std::string& mount_point,
                                                            const MountOptions& options) {
-  TRY(store->Open(ClaimedStore::Mode::kWrite, options.memory_bytes));
   fs::FileSystemOptions file_system_options = FileSystemOptionsOf(options);
+  Status store_opened = store->Open(ClaimedStore::Mode::kWrite, options.memory_bytes);
+  if (!store_opened && options.read_only && store_opened.error().code() == ErrorCode::kReadOnly) {
+    file_system_options.read_only = true;
+    store_opened = store->Open(ClaimedStore::Mode::kRead, options.memory_bytes);
+  }
+  TRY(std::move(store_opened));
   auto opened = OpenFileSystem(*store, uri, file_system_options);
   if (!opened && options.read_only && opened.error().code() == ErrorCode::kNotSupported) {
     // Features that an older release may read and not write.

@@ -259,14 +259,15 @@ void ControlSocket::ServeConnection(int raw_fd) {
   if (--connections_ == 0) idle_.NotifyAll();
 }
 
+std::string RuntimeDirectory() {
+  if (::geteuid() == 0) return "/run/tifs";
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  return runtime != nullptr && runtime[0] == '/' ? std::string(runtime) + "/tifs" : std::string();
+}
+
 std::string ControlSocketPath(pid_t pid, const std::string& fallback_directory) {
-  std::string directory = fallback_directory;
-  if (::geteuid() == 0) {
-    directory = "/run/tifs";
-  } else if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime && runtime[0] == '/') {
-    directory = std::string(runtime) + "/tifs";
-  }
-  return fmt::format("{}/{}.sock", directory, pid);
+  const std::string runtime = RuntimeDirectory();
+  return fmt::format("{}/{}.sock", runtime.empty() ? fallback_directory : runtime, pid);
 }
 
 Result<Json> AskMount(const std::string& path, const Json& request,

@@ -56,8 +56,11 @@ class ControlSocket {
   std::thread accept_thread_;
 };
 
-// Where the mount of process `pid` answers: /run/tifs for root, $XDG_RUNTIME_DIR/tifs for others;
-// where there is none, `fallback_directory`.
+// Where what lives no longer than its process is put: /run/tifs for root, $XDG_RUNTIME_DIR/tifs for
+// others; empty where there is none. It may not be there yet.
+std::string RuntimeDirectory();
+// Where the mount of process `pid` answers: in the run-time directory; where there is none, in
+// `fallback_directory`.
 std::string ControlSocketPath(pid_t pid, const std::string& fallback_directory);
 
 // Asks the mount at `path`. Blocks until it answers. Errors: those of the answer; kUnavailable if

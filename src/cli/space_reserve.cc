@@ -25,6 +25,11 @@ uint64_t FreeBytes(const std::string& directory) {
   return uint64_t{::geteuid() == 0 ? space.f_bfree : space.f_bavail} * space.f_frsize;
 }
 
+bool IsReadOnly(const std::string& directory) {
+  struct statvfs space;
+  return ::statvfs(directory.c_str(), &space) == 0 && (space.f_flag & ST_RDONLY) != 0;
+}
+
 bool Exists(const std::string& path) {
   struct stat status;
   return ::lstat(path.c_str(), &status) == 0;
@@ -43,6 +48,7 @@ void MakeReserve(const std::string& directory) {
 }  // namespace
 
 Status PrepareSpace(const std::string& directory) {
+  if (IsReadOnly(directory)) return Error(ErrorCode::kReadOnly, "open the store");
   const uint64_t free_bytes = FreeBytes(directory);
   const bool reserved = Exists(PathOf(directory));
   if (!reserved && free_bytes >= kPlentyBytes && free_bytes != UINT64_MAX) MakeReserve(directory);

@@ -135,6 +135,26 @@ Result<bool> TightenStoreDirectory(const std::string& directory) {
   return true;
 }
 
+bool HasLostItsStore(const std::string& directory) {
+  std::error_code error;
+  if (stdfs::exists(stdfs::symlink_status(KvDirectoryOf(directory) + "/CURRENT", error))) {
+    return false;
+  }
+  const uint64_t data_bytes = stdfs::file_size(BlocksFileOf(directory), error);
+  if (!error && data_bytes > 0) return true;
+  error.clear();
+  stdfs::directory_iterator entry(KvDirectoryOf(directory), error);
+  for (const stdfs::directory_iterator end; !error && entry != end; entry.increment(error)) {
+    const stdfs::path& path = entry->path();
+    const std::string extension = path.extension().string();
+    if (extension == ".sst" || extension == ".blob" || extension == ".log") return true;
+    // The first one is written before there is a CURRENT.
+    const std::string name = path.filename().string();
+    if (name.starts_with("MANIFEST-") && name != "MANIFEST-000001") return true;
+  }
+  return false;
+}
+
 std::string KvDirectoryOf(const std::string& directory) { return directory + "/kv"; }
 std::string BlocksFileOf(const std::string& directory) { return directory + "/blocks"; }
 

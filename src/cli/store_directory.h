@@ -35,6 +35,10 @@ Status EmptyStoreDirectory(const std::string& directory);
 // Takes away what others may do with the directory. True if there was something.
 Result<bool> TightenStoreDirectory(const std::string& directory);
 
+// Whether files of a store are there without the one by which they are found (kv/CURRENT): of a
+// store that was damaged, as against a format that was interrupted.
+bool HasLostItsStore(const std::string& directory);
+
 std::string KvDirectoryOf(const std::string& directory);
 std::string BlocksFileOf(const std::string& directory);
 

@@ -5,12 +5,16 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <ctime>
 #include <nlohmann/json.hpp>
+
+#include "cli/control_socket.h"
 
 namespace tifs::cli {
 namespace {
@@ -77,12 +81,41 @@ Status WriteText(int fd, const std::string& text) {
   return {};
 }
 
+// Where an owner's record is that cannot be written into the store; empty where there is no place.
+std::string RecordBesideStore(const std::string& directory) {
+  struct stat status;
+  const std::string runtime = RuntimeDirectory();
+  if (runtime.empty() || ::stat(directory.c_str(), &status) != 0) return {};
+  return fmt::format("{}/{}-{}.owner", runtime, status.st_dev, status.st_ino);
+}
+
+// The record beside the store, if it is of a process that lives.
+std::optional<OwnerRecord> ReadBesideStore(const std::string& directory) {
+  const std::string path = RecordBesideStore(directory);
+  if (path.empty()) return std::nullopt;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return std::nullopt;
+  std::optional<OwnerRecord> record = FromText(ReadText(fd));
+  ::close(fd);
+  if (record && (record->pid <= 0 || (::kill(record->pid, 0) != 0 && errno == ESRCH))) return {};
+  return record;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<StoreOwner>> StoreOwner::Claim(const std::string& directory,
                                                       OwnerRecord record) {
   const std::string path = directory + "/" + kOwnerFileName;
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  std::string beside;
+  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0 && errno == EROFS) {
+    // A lock needs no writing. Without the file nobody can lock it.
+    beside = RecordBesideStore(directory);
+    fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+      fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+  }
   if (fd < 0) return ErrorFromErrno(errno, "store owner file");
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
@@ -97,8 +130,9 @@ Result<std::unique_ptr<StoreOwner>> StoreOwner::Claim(const std::string& directo
   record.pid = ::getpid();
   record.since = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   std::unique_ptr<StoreOwner> owner(new StoreOwner(fd, std::move(record)));
+  owner->beside_ = std::move(beside);
   // Nothing depends on the record: a full disk must not keep anyone from freeing space.
-  (void)WriteText(fd, ToText(owner->record_, std::nullopt));
+  (void)owner->Write();
   return owner;
 }
 
@@ -112,7 +146,11 @@ Result<std::optional<OwnerRecord>> StoreOwner::Read(const std::string& directory
   std::optional<OwnerRecord> record;
   if (::flock(fd, LOCK_SH | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      record = FromText(ReadText(fd));
+      struct statvfs space;
+      if (::fstatvfs(fd, &space) == 0 && (space.f_flag & ST_RDONLY) != 0) {
+        record = ReadBesideStore(directory);
+      }
+      if (!record) record = FromText(ReadText(fd));
       if (!record) record.emplace();
     }
   }
@@ -124,7 +162,21 @@ Status StoreOwner::Update(const OwnerRecord& record) {
   record_.activity = record.activity;
   record_.mount_point = record.mount_point;
   record_.socket = record.socket;
-  return WriteText(fd_, ToText(record_, failure_));
+  return Write();
+}
+
+Status StoreOwner::Write() {
+  const std::string text = ToText(record_, failure_);
+  if (beside_.empty()) return WriteText(fd_, text);
+  const std::string runtime = beside_.substr(0, beside_.rfind('/'));
+  if (::mkdir(runtime.c_str(), 0700) != 0 && errno != EEXIST) {
+    return ErrorFromErrno(errno, "store owner file", runtime);
+  }
+  const int fd = ::open(beside_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return ErrorFromErrno(errno, "store owner file", beside_);
+  Status status = WriteText(fd, text);
+  ::close(fd);
+  return status;
 }
 
 std::optional<OwnerFailure> StoreOwner::FailureOf(const std::string& directory, pid_t pid) {
@@ -147,11 +199,16 @@ std::optional<OwnerFailure> StoreOwner::FailureOf(const std::string& directory, 
 void StoreOwner::NoteFailure(std::string reason) {
   failure_ = std::move(reason);
   // Where not even that can be written, the record itself stays behind.
-  (void)WriteText(fd_, ToText(record_, failure_));
+  (void)Write();
 }
 
 StoreOwner::~StoreOwner() {
-  if (!failure_) (void)::ftruncate(fd_, 0);
+  if (!beside_.empty()) {
+    ::unlink(beside_.c_str());
+    ::rmdir(beside_.substr(0, beside_.rfind('/')).c_str());  // if nobody else needs it
+  } else if (!failure_) {
+    (void)::ftruncate(fd_, 0);
+  }
   ::close(fd_);
 }
 

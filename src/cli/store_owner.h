@@ -33,7 +33,8 @@ struct OwnerRecord {
 // store, and naming it, so that whoever is refused can be told by whom. The lock dies with its
 // process, and an owner that ends well leaves the file empty: what is in a file that is not locked
 // says that its last owner died, or what it failed at. What keeps two processes off the data even
-// without us is the store's own lock.
+// without us is the store's own lock. Where the file system below is read-only, the record is in a
+// file of the run-time directory meanwhile.
 class StoreOwner {
  public:
   // Takes the lock and writes `record` (pid and since are filled in). Errors: kBusy if another has
@@ -62,8 +63,11 @@ class StoreOwner {
  private:
   StoreOwner(int fd, OwnerRecord record) : fd_(fd), record_(std::move(record)) {}
 
+  Status Write();
+
   const int fd_;
   OwnerRecord record_;
+  std::string beside_;  // where the record is, if not in the store
   std::optional<std::string> failure_;
 };
 

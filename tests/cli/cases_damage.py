@@ -167,6 +167,36 @@ class DamageCase(MountCase):
         os.rename(os.path.join(self.root, "blocks"), os.path.join(self.store, "blocks"))
         self.ok("fsck", "-n", self.uri)
 
+    def test_a_store_that_lost_its_current_file_is_not_called_unformatted(self):
+        for lost in ("kv/CURRENT", "kv"):
+            path = os.path.join(self.store, lost)
+            aside = os.path.join(self.root, "aside")
+            os.rename(path, aside)
+            damaged = re.compile(rf"{self.store}: the store below is damaged: the file 'kv/CURRENT' is missing; "
+                                 "restore it from a backup; see TROUBLESHOOTING")
+            self.fails(1, damaged, "info", self.uri)
+            self.fails(1, damaged, "mount", self.uri, self.mnt)
+            self.fails(8, damaged, "fsck", "-n", self.uri)
+            before = self.tree(self.store)
+            self.fails(1, re.compile(rf"{self.store}: holds a file system that cannot be read; use --force to destroy it"),
+                       "format", self.uri)
+            self.assertEqual(self.tree(self.store), before)
+            os.rename(aside, path)
+            self.ok("fsck", "-n", self.uri)
+        os.unlink(os.path.join(self.store, "kv", "CURRENT"))
+        self.assertEqual(self.run_tifs("format", self.uri, "--force", "--yes").returncode, 0)
+        self.assertEqual(self.ok_json("info", self.uri)["used_inodes"], 1)
+
+    def test_a_format_that_was_interrupted_is_no_damage(self):
+        shutil.rmtree(os.path.join(self.store, "kv"))
+        os.unlink(os.path.join(self.store, "blocks"))
+        os.mkdir(os.path.join(self.store, "kv"))
+        for name in ("MANIFEST-000001", "LOG", "LOCK", "IDENTITY"):
+            with open(os.path.join(self.store, "kv", name), "w", encoding="utf-8"):
+                pass
+        self.fails(1, re.compile(r".+: the store is not formatted; .+"), "mount", self.uri, self.mnt)
+        self.format()
+
     def test_json_names_the_findings(self):
         self.damage("dangling-entry", "ghost")
         result = self.run_tifs("fsck", "-y", self.uri, "--json")

@@ -295,6 +295,38 @@ class FullDiskCase(MountCase):
         self.assertTrue(os.path.exists(os.path.join(self.store, "tifs.reserve")))
         self.ok("fsck", self.uri, "-n")
 
+    def test_a_read_only_disk_can_be_read(self):
+        self.format()
+        self.mount()
+        self.write("file", "x" * 300000)
+        self.umount()
+        disk = os.path.dirname(self.store)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        before = self.tree(disk)
+        self.assertEqual(self.ok_json("info", self.uri)["used_inodes"], 2)
+        self.ok("fsck", "-n", self.uri)
+        read_only = (f"{self.store}: the file system below is read-only; make it writable, or use only 'mount -o ro', "
+                     "'info' and 'fsck -n'")
+        self.fails(1, read_only, "mount", self.uri, self.mnt)
+        self.fails(1, read_only, "gc", self.uri)
+        self.fails(8, read_only, "fsck", "-y", self.uri)
+        for _ in range(2):
+            self.mount("-o", "ro")
+            pid = self.ok_json("info", self.mnt)["mounted"]["pid"]
+            self.assertEqual(self.read("file"), "x" * 300000)
+            self.assertEqual(self.ok_json("info", self.mnt)["used_inodes"], 2)
+            other = os.path.join(self.root, "other")
+            os.makedirs(other, exist_ok=True)
+            self.fails(1, f"{self.store}: mounted by pid {pid} at {self.mnt}; run 'tifs umount {self.mnt}' first",
+                       "mount", self.uri, other, "-o", "ro")
+            self.assertEqual(self.run_tifs("mount", self.uri, self.mnt, "-o", "remount,rw").returncode, 1)
+            self.umount()
+            self.assertTrue(not os.path.exists(f"/proc/{pid}") or self.is_zombie(pid))
+        self.assertEqual(self.tree(disk), before)
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        self.mount()
+        self.assertEqual(self.read("file"), "x" * 300000)
+
 
 class FailingDiskCase(MountCase):
     """A store on a file system that gives up, as ext4 does on a disk that fails."""
