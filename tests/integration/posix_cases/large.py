@@ -1,4 +1,4 @@
-"""Directories of very many files."""
+"""Directories of very many files; memory under a load of data."""
 
 import os
 import time
@@ -68,3 +68,43 @@ class LargeDirectoryTest(PosixCase):
                     if name not in (b".", b".."):
                         seen[int(name[:7])] += 1
         self.assertEqual(seen.count(1), count, "every entry once")
+
+
+class MemoryTest(PosixCase):
+    # tifs-mount(1): below 128 MiB the process may take so much more than `memory=` says.
+    EXCESS_BYTES = 48 * MIB
+    DATA_BYTES = 600 * MIB
+    FILES = 5000
+
+    def test_data_and_files_within_what_was_given(self):
+        mounted = self.new_mount(options=["memory=64MiB"])
+        if not mounted.peak_memory_bytes():
+            self.skipTest("needs a process to look at")
+        self.write_and_read(os.path.join(mounted.path, "data"))
+        self.make_files(mounted.path)
+        os.sync()
+        peak = mounted.peak_memory_bytes()
+        print(f"{peak // MIB} MiB at most; ", end="")
+        self.assertLessEqual(peak, 64 * MIB + self.EXCESS_BYTES)
+
+    def write_and_read(self, path):
+        piece = os.urandom(4 * MIB)
+        with open(path, "wb", buffering=0) as file:
+            for _ in range(self.DATA_BYTES // len(piece)):
+                file.write(piece)
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with open(path, "rb", buffering=0) as file:
+            while got := file.read(len(piece)):
+                self.assertEqual(got, piece)
+
+    def make_files(self, top):
+        for folder in range(self.FILES // 500):
+            directory = os.path.join(top, f"d{folder}")
+            os.mkdir(directory)
+            for index in range(500):
+                with open(os.path.join(directory, f"f{index}"), "wb", buffering=0) as file:
+                    file.write(b"x" * (100 + index * 40))
+        for directory, _, names in os.walk(top):
+            for name in names:
+                os.stat(os.path.join(directory, name))
