@@ -6,6 +6,7 @@
 #include <spdlog/sinks/syslog_sink.h>
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 
 #include "base/sync.h"
@@ -64,6 +65,14 @@ std::shared_ptr<spdlog::logger> TheLogger() {
 }  // namespace
 
 Status OpenLog(const LogOptions& options) {
+  if (options.sink == LogOptions::Sink::kFile) {
+    // The sink would make it: a mistyped path would go unnoticed, and fill another disk.
+    const std::filesystem::path folder = std::filesystem::path(options.file).parent_path();
+    std::error_code error;
+    if (!folder.empty() && !std::filesystem::is_directory(folder, error)) {
+      return Error(ErrorCode::kNotFound, "log file", "its directory does not exist");
+    }
+  }
   std::shared_ptr<spdlog::logger> logger;
   try {
     logger = MakeLogger(options);

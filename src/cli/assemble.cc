@@ -333,9 +333,18 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
   if (file_system) return file_system;
   const Error& error = file_system.error();
   if (error.code() == ErrorCode::kNotFound && options.subdirectory != "/") {
-    return Explained(
-        error.code(), Escaped(uri.path),
-        fmt::format("subdir={}: {}", Escaped(options.subdirectory), Escaped(error.ToString())));
+    return Explained(error.code(), Escaped(uri.path),
+                     fmt::format("subdir={}: there is no such directory in the file system",
+                                 Escaped(options.subdirectory)));
+  }
+  if (error.code() == ErrorCode::kNotDirectory && options.subdirectory != "/") {
+    return Explained(error.code(), Escaped(uri.path),
+                     fmt::format("subdir={}: is not a directory", Escaped(options.subdirectory)));
+  }
+  if (error.code() == ErrorCode::kReadOnly) {
+    return Explained(error.code(), Escaped(uri.path),
+                     "written by a newer version, and only to be read by this one",
+                     "mount it with '-o ro', or use that version or a later one");
   }
   if (error.code() == ErrorCode::kNotFound) {
     return NotFormatted(uri, "the store is not formatted");
@@ -350,6 +359,11 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
 }
 
 Error ExplainMountError(const Error& error, const std::string& mount_point) {
+  if (error.code() == ErrorCode::kAccessDenied && error.detail().starts_with("/dev/fuse")) {
+    return Explained(error.code(), mount_point,
+                     fmt::format("the mount is not permitted ({})", Escaped(error.detail())),
+                     "mount as root, or have root allow the device with 'chmod 666 /dev/fuse'");
+  }
   switch (error.code()) {
     case ErrorCode::kNotSupported:
       return Explained(error.code(), mount_point,
@@ -359,7 +373,8 @@ Error ExplainMountError(const Error& error, const std::string& mount_point) {
     case ErrorCode::kAccessDenied:
       return Explained(error.code(), mount_point,
                        fmt::format("the mount is not permitted ({})", Escaped(error.detail())),
-                       "mount as root, or at a directory of your own with fusermount3 installed");
+                       "mount as root, or at a directory of your own with fusermount3 installed; "
+                       "'allow_other' needs 'user_allow_other' in /etc/fuse.conf");
     default: return Explained(error.code(), mount_point, Escaped(error.ToString()));
   }
 }
@@ -441,7 +456,7 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
   }
   TRY(std::move(store_opened));
   auto opened = OpenFileSystem(*store, uri, file_system_options);
-  if (!opened && options.read_only && opened.error().code() == ErrorCode::kNotSupported) {
+  if (!opened && options.read_only && opened.error().code() == ErrorCode::kReadOnly) {
     // Features that an older release may read and not write.
     file_system_options.read_only = true;
     opened = OpenFileSystem(*store, uri, file_system_options);
@@ -467,10 +482,17 @@ Result<std::unique_ptr<fs::FileSystem>> OpenUnmounted(ClaimedStore& store, const
   return OpenFileSystem(store, uri, options);
 }
 
+Versions OurVersions() {
+  return {.tifs = TIFS_VERSION,
+          .rocksdb = fmt::format("{}.{}.{}", ROCKSDB_MAJOR, ROCKSDB_MINOR, ROCKSDB_PATCH),
+          .libfuse = ::fuse_pkgversion(),
+          .format = fs::MetaRecord::kFormatVersion};
+}
+
 std::string VersionText() {
-  return fmt::format("tifs {}\nRocksDB {}.{}.{}\nlibfuse {}\nformats read: {}", TIFS_VERSION,
-                     ROCKSDB_MAJOR, ROCKSDB_MINOR, ROCKSDB_PATCH, ::fuse_pkgversion(),
-                     fs::MetaRecord::kFormatVersion);
+  const Versions versions = OurVersions();
+  return fmt::format("tifs {}\nRocksDB {}\nlibfuse {}\nformats read: {}", versions.tifs,
+                     versions.rocksdb, versions.libfuse, versions.format);
 }
 
 }  // namespace tifs::cli

@@ -105,6 +105,13 @@ Result<std::unique_ptr<fs::FileSystem>> OpenUnmounted(ClaimedStore& store, const
                                                       bool read_only);
 
 // What `tifs --version` prints.
+struct Versions {
+  std::string tifs;
+  std::string rocksdb;
+  std::string libfuse;
+  uint32_t format;  // of file systems; this one and all before it are read
+};
+Versions OurVersions();
 std::string VersionText();
 
 }  // namespace tifs::cli

@@ -74,7 +74,7 @@ Json ToJson(const BenchArguments& arguments, const std::vector<BenchResult>& res
   return {{"directory", Escaped(arguments.directory)}, {"works", std::move(works)}};
 }
 
-Status Bench(const BenchArguments& arguments, const BenchSizes& sizes) {
+Result<bool> Bench(const BenchArguments& arguments, const BenchSizes& sizes) {
   TRY(CheckSpace(arguments.directory, sizes));
   const auto folder = TRY(BenchFolder::Make(arguments.directory));
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
@@ -88,10 +88,7 @@ Status Bench(const BenchArguments& arguments, const BenchSizes& sizes) {
   show("");
   TRY(folder->Remove());
   if (!results) return std::move(results).error();
-  const bool printed =
-      arguments.json ? PrintJson(ToJson(arguments, *results)) : PrintText(ToText(*results));
-  if (!printed) return Error(ErrorCode::kIo, "standard output");
-  return {};
+  return arguments.json ? PrintJson(ToJson(arguments, *results)) : PrintText(ToText(*results));
 }
 
 int RunBench(const BenchArguments& arguments) {
@@ -104,11 +101,11 @@ int RunBench(const BenchArguments& arguments) {
     return kExitUsage;
   }
   sizes.large_bytes = *size;
-  if (Status status = Bench(arguments, sizes); !status) {
-    PrintError(ExplainedAs(Escaped(arguments.directory), std::move(status).error()));
-    return kExitFailed;
+  Result<bool> printed = Bench(arguments, sizes);
+  if (!printed) {
+    PrintError(ExplainedAs(Escaped(arguments.directory), std::move(printed).error()));
   }
-  return kExitDone;
+  return printed && *printed ? kExitDone : kExitFailed;
 }
 
 }  // namespace

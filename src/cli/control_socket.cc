@@ -137,8 +137,10 @@ std::string ToLine(const Json& json) {
 }
 
 Json ErrorToJson(const Error& error) {
-  return {
-      {"error", {{"code", std::string(ErrorCodeName(error.code()))}, {"text", ErrorText(error)}}}};
+  return {{"error",
+           {{"code", std::string(ErrorCodeName(error.code()))},
+            {"text", ErrorText(error)},
+            {"explained", IsExplained(error)}}}};
 }
 
 Error ErrorFromJson(const Json& json) {
@@ -146,7 +148,8 @@ Error ErrorFromJson(const Json& json) {
   const std::string text = json.value("text", "the mount gave no reason");
   for (int i = 0; i <= static_cast<int>(ErrorCode::kDeadlineExceeded); ++i) {
     const auto code = static_cast<ErrorCode>(i);
-    if (ErrorCodeName(code) == name) return Error(code, "mount", text);
+    if (ErrorCodeName(code) != name) continue;
+    return json.value("explained", false) ? ExplainedText(code, text) : Error(code, "mount", text);
   }
   return Error(ErrorCode::kIo, "mount", text);
 }

@@ -17,8 +17,9 @@ namespace tifs::cli {
 // How a mount answers the commands `info`, `stats`, `gc`, `fsck -n` and remount: over a Unix socket
 // that only its owner (and root) can use. One connection carries one request: a line of JSON,
 // {"request": NAME, ...}, at most kMaxRequestBytes; the answer is lines of JSON, any number of
-// {"progress": N} and then one {"ok": ...} or {"error": {"code": NAME, "text": TEXT}}.
-inline constexpr size_t kMaxRequestBytes = 4 << 10;
+// {"progress": N} and then one {"ok": ...} or {"error": {"code": NAME, "text": TEXT, "explained":
+// BOOL}}.
+inline constexpr size_t kMaxRequestBytes = 16 << 10;
 inline constexpr size_t kMaxAnswerBytes = 16 << 20;
 
 // Told of the progress of a long request. False: the asker has gone, stop.

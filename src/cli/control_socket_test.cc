@@ -91,7 +91,7 @@ TEST_F(ControlSocketTest, RefusesGarbageAndGoesOn) {
   for (const std::string& bytes :
        {std::string("garbage\n"), std::string("[]\n"), std::string("{}\n"),
         std::string("{\"request\": 5}\n"), std::string("\xff\xfe\n"), std::string("\n"),
-        std::string(100'000, 'x'), "{\"request\":\"" + std::string(5000, 'y') + "\"}\n"}) {
+        std::string(100'000, 'x'), "{\"request\":\"" + std::string(20'000, 'y') + "\"}\n"}) {
     const std::string answer = Exchange(Path("1.sock"), bytes);
     EXPECT_TRUE(answer.starts_with("{\"error\"")) << bytes.substr(0, 20) << ": " << answer;
   }

@@ -77,6 +77,8 @@ std::string DescribeLoss(ClaimedStore& store, const Uri& uri) {
       return fmt::format("the file system{} {} with {} inodes and {} of data", name, info->uuid,
                          FormatCount(info->used_inodes), FormatSize(info->used_bytes));
     }
+  } else if (file_system.error().code() == ErrorCode::kNotSupported) {
+    return "a file system of a newer version";
   }
   return "a file system that cannot be read";
 }
@@ -112,14 +114,16 @@ Status OpenFresh(const FormatArguments& arguments, const Uri& uri, ClaimedStore&
   return store.Open(ClaimedStore::Mode::kCreate, kMemoryBytes);
 }
 
-Status Format(const FormatArguments& arguments, const Uri& uri, const fs::FormatOptions& options) {
+// Whether the answer could be printed.
+Result<bool> Format(const FormatArguments& arguments, const Uri& uri,
+                    const fs::FormatOptions& options) {
   ::umask(077);
   OwnerRecord record;
   record.activity = "format";
   auto store = TRY(ClaimStore(uri, ClaimFor::kFormat, record, kUnmountPatience));
   if (Status status = OpenFresh(arguments, uri, *store); !status) {
     if (status.error().code() == ErrorCode::kNoSpace) store->Discard();
-    return status;
+    return std::move(status).error();
   }
   if (Status status = fs::Format(store->store(), SystemClock(), options); !status) {
     store->Discard();
@@ -129,14 +133,12 @@ Status Format(const FormatArguments& arguments, const Uri& uri, const fs::Format
   const fs::FileSystemInfo info = TRY(file_system->Info());
   const fs::FileSystemUsage usage = TRY(file_system->Statfs());
   if (arguments.json) {
-    return PrintJson(InfoToJson(uri, info, usage)) ? OkStatus()
-                                                   : Status(Error(ErrorCode::kIo, "output"));
+    return PrintJson(InfoToJson(uri, info, usage));
   }
   const std::string capacity =
       info.capacity_bytes == 0 ? "as much as the disk below" : FormatSize(info.capacity_bytes);
-  (void)PrintText(fmt::format("formatted {}: UUID {}, blocks of {}, capacity {}\n", uri.ToString(),
-                              info.uuid, FormatSize(info.block_size_bytes), capacity));
-  return {};
+  return PrintText(fmt::format("formatted {}: UUID {}, blocks of {}, capacity {}\n", uri.ToString(),
+                               info.uuid, FormatSize(info.block_size_bytes), capacity));
 }
 
 int RunFormat(const FormatArguments& arguments) {
@@ -146,11 +148,9 @@ int RunFormat(const FormatArguments& arguments) {
     PrintError(uri ? options.error() : uri.error());
     return kExitUsage;
   }
-  if (Status status = Format(arguments, *uri, *options); !status) {
-    PrintError(ExplainedAs(Escaped(uri->path), std::move(status).error()));
-    return kExitFailed;
-  }
-  return kExitDone;
+  Result<bool> printed = Format(arguments, *uri, *options);
+  if (!printed) PrintError(ExplainedAs(Escaped(uri->path), std::move(printed).error()));
+  return printed && *printed ? kExitDone : kExitFailed;
 }
 
 void AddArguments(CLI::App& command, FormatArguments& arguments) {

@@ -13,7 +13,6 @@
 #include "cli/status_json.h"
 #include "cli/target.h"
 #include "fs/fs_check.h"
-#include "fuse/mount_table.h"
 
 namespace tifs::cli {
 namespace {
@@ -39,19 +38,7 @@ Result<Json> CheckClaimed(ClaimedStore& store, const Uri& uri, bool repair) {
   fs::CheckOptions options;
   options.repair = repair;
   options.progress = [&progress](uint64_t keys) { progress.Update(keys); };
-  Result<fs::CheckReport> report = CheckStore(store, options);
-  if (report) return CheckReportToJson(*report);
-  if (report.error().code() == ErrorCode::kNotFound) {
-    return Explained(ErrorCode::kNotFound, Escaped(uri.path), "the store is not formatted",
-                     fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
-  }
-  if (report.error().code() == ErrorCode::kNotSupported) {
-    return Explained(
-        ErrorCode::kNotSupported, Escaped(uri.path),
-        fmt::format("written by a newer version ({})", Escaped(report.error().detail())),
-        "use that version or a later one");
-  }
-  return ExplainedAs(Escaped(uri.path), std::move(report).error());
+  return CheckToJson(store, uri, options);
 }
 
 // The store is the check's alone while `store` is held.
@@ -74,23 +61,15 @@ Result<Json> CheckUnmounted(const FsckArguments& arguments, const Uri& uri) {
 
 Result<Json> CheckTarget(const FsckArguments& arguments) {
   const Target target = TRY(ResolveTarget(arguments.uri));
-  if (!target.mounted_by) return CheckUnmounted(arguments, target.uri);
-  const OwnerRecord& owner = *target.mounted_by;
-  if (!arguments.dry_run) {
-    // While it is being unmounted the claim waits; a mount in use is refused by name.
-    return CheckUnmounted(arguments, target.uri);
-  }
+  // While it is being unmounted the claim waits; a mount in use is refused by name.
+  if (!arguments.dry_run) return CheckUnmounted(arguments, target.uri);
   ProgressBar progress("checking:", "keys");
-  Result<Json> report = AskTarget(target, {{"request", "check"}},
-                                  [&progress](uint64_t keys) { progress.Update(keys); });
-  if (report || report.error().code() != ErrorCode::kUnavailable) return report;
-  // It is ending: its store is free in a moment.
-  progress.Clear();
-  if (const auto still = OwnerOf(target.uri);
-      still && *still && (*still)->pid == owner.pid && fuse::FindMount(owner.mount_point)) {
-    return report;
-  }
-  return CheckUnmounted(arguments, target.uri);
+  return AskTargetOr(
+      target, {{"request", "check"}}, [&progress](uint64_t keys) { progress.Update(keys); },
+      [&] {
+        progress.Clear();
+        return CheckUnmounted(arguments, target.uri);
+      });
 }
 
 int ExitCodeOf(const Json& report) {

@@ -35,24 +35,20 @@ Result<Json> GcUnmounted(const Uri& uri, ProgressBar& progress) {
   return Json{{"steps", steps}};
 }
 
-Status RunGc(const GcArguments& arguments) {
+// Whether the answer could be printed.
+Result<bool> RunGc(const GcArguments& arguments) {
   const Target target = TRY(ResolveTarget(arguments.target));
   ProgressBar progress("reclaiming:", "steps");
-  Result<Json> done = target.mounted_by
-                          ? AskTarget(target, {{"request", "gc"}},
-                                      [&progress](uint64_t steps) { progress.Update(steps); })
-                          : GcUnmounted(target.uri, progress);
+  Result<Json> done = AskTargetOr(
+      target, {{"request", "gc"}}, [&progress](uint64_t steps) { progress.Update(steps); },
+      [&] { return GcUnmounted(target.uri, progress); });
   progress.Clear();
   if (!done) return std::move(done).error();
   const uint64_t steps = done->value("steps", uint64_t{0});
-  const bool printed =
-      arguments.json
-          ? PrintJson(*done)
-          : PrintText(steps == 0 ? "nothing to reclaim\n"
-                                 : fmt::format("reclaimed all that was unlinked, in {} steps\n",
-                                               FormatCount(steps)));
-  if (!printed) return Error(ErrorCode::kIo, "standard output");
-  return {};
+  if (arguments.json) return PrintJson(*done);
+  return PrintText(steps == 0 ? "nothing to reclaim\n"
+                              : fmt::format("reclaimed all that was unlinked, in {} steps\n",
+                                            FormatCount(steps)));
 }
 
 }  // namespace
@@ -65,9 +61,9 @@ void AddGcCommand(CLI::App& app, int& exit_code) {
       ->required();
   command->add_flag("--json", arguments->json, "Print one JSON document");
   command->callback([arguments, &exit_code] {
-    const Status status = RunGc(*arguments);
-    if (!status) PrintError(ExplainedAs(Escaped(arguments->target), status.error().Clone()));
-    exit_code = status ? kExitDone : kExitFailed;
+    Result<bool> printed = RunGc(*arguments);
+    exit_code = printed && *printed ? kExitDone : kExitFailed;
+    if (!printed) PrintError(ExplainedAs(Escaped(arguments->target), std::move(printed).error()));
   });
 }
 

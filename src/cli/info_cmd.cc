@@ -33,13 +33,12 @@ Result<Json> InfoOfUnmounted(const Uri& uri) {
   return json;
 }
 
-Status RunInfo(const InfoArguments& arguments) {
+// Whether the answer could be printed.
+Result<bool> RunInfo(const InfoArguments& arguments) {
   const Target target = TRY(ResolveTarget(arguments.target));
-  const Json info = target.mounted_by ? TRY(AskTarget(target, {{"request", "info"}}))
-                                      : TRY(InfoOfUnmounted(target.uri));
-  const bool printed = arguments.json ? PrintJson(info) : PrintText(InfoToText(info));
-  if (!printed) return Error(ErrorCode::kIo, "standard output");
-  return {};
+  const Json info = TRY(AskTargetOr(target, {{"request", "info"}}, {},
+                                    [&target] { return InfoOfUnmounted(target.uri); }));
+  return arguments.json ? PrintJson(info) : PrintText(InfoToText(info));
 }
 
 }  // namespace
@@ -51,9 +50,9 @@ void AddInfoCommand(CLI::App& app, int& exit_code) {
       ->required();
   command->add_flag("--json", arguments->json, "Print one JSON document");
   command->callback([arguments, &exit_code] {
-    const Status status = RunInfo(*arguments);
-    if (!status) PrintError(ExplainedAs(Escaped(arguments->target), status.error().Clone()));
-    exit_code = status ? kExitDone : kExitFailed;
+    Result<bool> printed = RunInfo(*arguments);
+    exit_code = printed && *printed ? kExitDone : kExitFailed;
+    if (!printed) PrintError(ExplainedAs(Escaped(arguments->target), std::move(printed).error()));
   });
 }
 

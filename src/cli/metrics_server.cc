@@ -1,10 +1,15 @@
 #include "cli/metrics_server.h"
 
 #include <fmt/format.h>
+#include <netdb.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -119,6 +124,27 @@ class Collector : public prometheus::Collectable {
   ClaimedStore& store_;
 };
 
+// The system's words for why nobody can listen there, which the web server keeps to itself.
+std::string WhyNotListening(const HostPort& where) {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(where.port);
+  if (const int failed = ::getaddrinfo(where.host.c_str(), port.c_str(), &hints, &found);
+      failed != 0) {
+    return "not an IP address";
+  }
+  std::string reason;
+  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || ::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, 1) != 0) {
+    reason = std::strerror(errno);
+  }
+  if (fd >= 0) ::close(fd);
+  ::freeaddrinfo(found);
+  return reason;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<MetricsServer>> MetricsServer::Start(std::string_view address,
@@ -134,9 +160,11 @@ Result<std::unique_ptr<MetricsServer>> MetricsServer::Start(std::string_view add
     server->exposer_ = std::make_unique<prometheus::Exposer>(listen_at, /*num_threads=*/1);
     server->exposer_->RegisterCollectable(server->collector_);
   } catch (const std::exception& error) {
-    return Explained(ErrorCode::kBusy, fmt::format("metrics={}", Escaped(address)),
-                     fmt::format("cannot listen there ({})", error.what()),
-                     "choose a free port and an address of this machine");
+    const std::string reason = WhyNotListening(host_port);
+    return Explained(
+        ErrorCode::kBusy, fmt::format("metrics={}", Escaped(address)),
+        fmt::format("cannot listen there ({})", reason.empty() ? Escaped(error.what()) : reason),
+        "choose a free port and an address of this machine");
   }
   return server;
 }

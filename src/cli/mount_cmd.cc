@@ -45,6 +45,7 @@ struct MountArguments {
   std::vector<std::string> options;
   bool read_only = false;
   bool foreground = false;
+  bool check_only = false;  // of the command line
 };
 
 // Detaches what processes that died have left at the mount point.
@@ -71,12 +72,12 @@ Result<std::string> PrepareMountPoint(const std::string& directory) {
       return Explained(ErrorCode::kNotFound, what, "the mount point does not exist",
                        fmt::format("create it with 'mkdir {}'", ShellQuoted(directory)));
     }
-    return ExplainedAs(what, std::move(mount_point).error(), "name an existing directory");
+    return ExplainedPlainly(what, mount_point.error(), "name an existing directory");
   }
   TRY(DetachDead(*mount_point));
   struct stat status;
   if (::stat(mount_point->c_str(), &status) != 0) {
-    return ExplainedAs(what, ErrorFromErrno(errno, "mount point"));
+    return ExplainedPlainly(what, ErrorFromErrno(errno, "mount point"));
   }
   if (!S_ISDIR(status.st_mode)) {
     return Explained(ErrorCode::kNotDirectory, what, "the mount point is not a directory",
@@ -132,22 +133,35 @@ Status RemountInKernel(const std::string& mount_point, bool read_only) {
   return {};
 }
 
-Status AskToRemount(const Uri& uri, const std::string& what, bool read_only) {
+Status AskForRemount(const Uri& uri, const std::string& what, const Json& request) {
   const std::optional<OwnerRecord> owner = TRY(OwnerOf(uri));
   if (!owner) return Explained(ErrorCode::kUnavailable, what, "the mount's process is gone");
-  Result<Json> answer = AskMount(owner->socket, {{"request", "remount"}, {"read_only", read_only}});
+  Result<Json> answer = AskMount(owner->socket, request);
   if (!answer) return ExplainedAs(what, std::move(answer).error());
   return {};
 }
 
-Status Remount(const std::string& directory, const MountOptions& options) {
-  const std::string what = Escaped(directory);
-  const std::string mount_point = TRY(fuse::ResolveMountpoint(directory));
+Status AskToRemount(const Uri& uri, const std::string& what, bool read_only) {
+  return AskForRemount(uri, what, {{"request", "remount"}, {"read_only", read_only}});
+}
+
+Status Remount(const MountArguments& arguments, const MountOptions& options) {
+  const std::string what = Escaped(arguments.directory);
+  Result<std::string> resolved = fuse::ResolveMountpoint(arguments.directory);
+  if (!resolved) return ExplainedPlainly(what, resolved.error(), "name a mount point");
+  const std::string mount_point = *std::move(resolved);
   const auto mount = fuse::FindMount(mount_point);
   if (!mount || mount->type != fuse::kMountType) {
     return Explained(ErrorCode::kInvalid, what, "no TiFS is mounted there", "leave out 'remount'");
   }
   const Uri uri = TRY(ParseStoreUri(mount->source));
+  if (const Uri named = TRY(ParseStoreUri(arguments.uri)); named.ToString() != uri.ToString()) {
+    return Explained(ErrorCode::kInvalid, what,
+                     fmt::format("{} is mounted there, not {}", uri.ToString(), named.ToString()),
+                     "name what is mounted, or unmount it first");
+  }
+  TRY(AskForRemount(uri, what, {{"request", "check_remount"}, {"options", arguments.options}}));
+  if (!options.read_only_given) return {};
   const bool read_only = options.read_only;
   // Nobody may write through the kernel what the file system refuses.
   if (!read_only) TRY(AskToRemount(uri, what, false));
@@ -161,30 +175,32 @@ Status Remount(const std::string& directory, const MountOptions& options) {
   return {};
 }
 
-int Mount(const MountArguments& arguments, MountCodes codes) {
+// What the command line says, before anything is looked at.
+Result<MountRequest> RequestOf(const MountArguments& arguments) {
   MountRequest request;
-  const auto usage = [&codes](const Error& error) {
-    PrintError(error);
+  for (const std::string& text : arguments.options) TRY(ParseMountOptions(text, request.options));
+  if (arguments.read_only) request.options.read_only = request.options.read_only_given = true;
+  request.uri = TRY(ParseStoreUri(arguments.uri));
+  return request;
+}
+
+int Mount(const MountArguments& arguments, MountCodes codes) {
+  Result<MountRequest> parsed = RequestOf(arguments);
+  if (!parsed) {
+    PrintError(parsed.error());
     return codes.usage;
-  };
+  }
+  MountRequest request = *std::move(parsed);
   const auto failed = [&codes](const Error& error) {
     PrintError(error);
     return codes.failed;
   };
-  for (const std::string& text : arguments.options) {
-    if (Status status = ParseMountOptions(text, request.options); !status) {
-      return usage(status.error());
-    }
-  }
-  if (arguments.read_only) request.options.read_only = true;
+  if (arguments.check_only) return kExitDone;
   if (request.options.remount) {
-    Status status = Remount(arguments.directory, request.options);
+    Status status = Remount(arguments, request.options);
     return status ? kExitDone
                   : failed(ExplainedAs(Escaped(arguments.directory), std::move(status).error()));
   }
-  Result<Uri> uri = ParseStoreUri(arguments.uri);
-  if (!uri) return usage(uri.error());
-  request.uri = *std::move(uri);
   Result<std::string> mount_point = PrepareMountPoint(arguments.directory);
   if (!mount_point) return failed(mount_point.error());
   request.mount_point = *std::move(mount_point);
@@ -227,7 +243,6 @@ void AddMountCommand(CLI::App& app, int& exit_code) {
 int RunMountHelper(const std::vector<std::string>& words) {
   MountArguments arguments;
   std::vector<std::string> positional;
-  bool fake = false;
   const auto usage = [](std::string_view why) {
     PrintError(Explained(ErrorCode::kInvalid, "mount.tifs", why,
                          "usage: mount.tifs URI DIR [-sfnvr] [-o OPTIONS] [-t TYPE]"));
@@ -248,7 +263,7 @@ int RunMountHelper(const std::vector<std::string>& words) {
         if (std::string_view("sfnvrw").find(letter) == std::string_view::npos) {
           return usage(fmt::format("there is no option '{}'", Escaped(word)));
         }
-        fake |= letter == 'f';
+        arguments.check_only |= letter == 'f';
         arguments.read_only |= letter == 'r';
       }
     } else {
@@ -258,7 +273,7 @@ int RunMountHelper(const std::vector<std::string>& words) {
   if (positional.size() != 2) return usage("it takes a URI and a mount point");
   arguments.uri = positional[0];
   arguments.directory = positional[1];
-  return fake ? 0 : Mount(arguments, kMountCodes);
+  return Mount(arguments, kMountCodes);
 }
 
 }  // namespace tifs::cli

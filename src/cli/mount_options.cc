@@ -1,6 +1,7 @@
 #include "cli/mount_options.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <charconv>
@@ -87,6 +88,13 @@ Status SetMemory(std::optional<std::string_view> value, MountOptions& options) {
   if (*bytes < kMinMemoryBytes) {
     return BadValue("memory", *value, "is too little",
                     fmt::format("give at least {}", ExactSize(kMinMemoryBytes)));
+  }
+  const uint64_t machine_bytes = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                                 static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (*bytes > machine_bytes) {
+    return BadValue("memory", *value,
+                    fmt::format("is more than this machine has ({})", FormatSize(machine_bytes)),
+                    "give less");
   }
   options.memory_bytes = *bytes;
   return OkStatus();
@@ -236,13 +244,49 @@ Status ParseMountOptions(std::string_view text, MountOptions& options) {
   return OkStatus();
 }
 
+std::vector<std::string_view> FixedDifferences(const MountOptions& present,
+                                               const MountOptions& wanted) {
+  std::vector<std::string_view> names;
+  const auto compare = [&names](std::string_view name, const auto& before, const auto& after) {
+    if (before != after) names.push_back(name);
+  };
+  const auto compare_flag = [&names](std::string_view on, std::string_view off, bool before,
+                                     bool after) {
+    if (before != after) names.push_back(after ? on : off);
+  };
+  compare("subdir", present.subdirectory, wanted.subdirectory);
+  if (present.atime != wanted.atime &&
+      !(present.atime == Atime::kStrictatime && wanted.atime == Atime::kRelatime)) {
+    names.push_back(wanted.atime == Atime::kNoatime    ? "noatime"
+                    : wanted.atime == Atime::kRelatime ? "relatime"
+                                                       : "strictatime");
+  }
+  compare("umask", present.umask, wanted.umask);
+  compare_flag("allow_other", "noallow_other", present.allow_other.value_or(false),
+               wanted.allow_other.value_or(false));
+  compare_flag("suid", "nosuid", present.suid, wanted.suid);
+  compare_flag("dev", "nodev", present.dev, wanted.dev);
+  compare_flag("exec", "noexec", present.exec, wanted.exec);
+  compare_flag("sync", "async", present.sync, wanted.sync);
+  compare("memory", present.memory_bytes, wanted.memory_bytes);
+  compare("threads", present.threads, wanted.threads);
+  compare_flag("pm_qos", "nopm_qos", present.pm_qos, wanted.pm_qos);
+  compare("log", present.log_file, wanted.log_file);
+  compare("log_level", present.log_level, wanted.log_level);
+  compare("metrics", present.metrics_address, wanted.metrics_address);
+  return names;
+}
+
 Result<HostPort> ParseHostPort(std::string_view text) {
   const auto bad = [text](std::string_view why) {
     return Explained(ErrorCode::kInvalid, fmt::format("metrics address '{}'", Escaped(text)), why,
                      "write ADDR:PORT, e.g. '127.0.0.1:9100' or '[::1]:9100'");
   };
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return bad("has no port");
+  if (colon == std::string_view::npos) {
+    const bool is_port = text.find_first_not_of("0123456789") == std::string_view::npos;
+    return bad(is_port ? "has no address" : "has no port");
+  }
   HostPort address;
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {

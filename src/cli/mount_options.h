@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/log.h"
 #include "base/result.h"
@@ -43,6 +44,12 @@ inline constexpr unsigned kMaxThreads = 1024;
 // (`_netdev`, `noauto`, `user`, `x-*`, ...) are accepted and ignored.
 // Errors: kInvalid, explained, with the option nearest to an unknown one.
 Status ParseMountOptions(std::string_view text, MountOptions& options);
+
+// The names of the options in which two mounts differ, but for `ro` and `rw`: a remount changes
+// only these. That a mount with `strictatime` is asked for `relatime` is no difference: the kernel
+// knows it as relatime, and mount(8) hands back what the kernel shows.
+std::vector<std::string_view> FixedDifferences(const MountOptions& present,
+                                               const MountOptions& wanted);
 
 // Splits "ADDR:PORT", "[V6ADDR]:PORT" or ":PORT" (loopback). Errors: kInvalid, explained.
 struct HostPort {

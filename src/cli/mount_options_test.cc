@@ -92,6 +92,7 @@ TEST(MountOptionsTest, RefuseBadValues) {
                            "umask=0x1",
                            "memory=1",
                            "memory=lots",
+                           "memory=999TiB",
                            "memory=",
                            "threads=0",
                            "threads=1",
@@ -110,6 +111,29 @@ TEST(MountOptionsTest, RefuseBadValues) {
                            "=x"}) {
     EXPECT_NE(WhyNot(text), "accepted") << text;
   }
+}
+
+TEST(MountOptionsTest, DifferInWhatARemountCannotChange) {
+  const auto differences = [](std::string_view present, std::string_view wanted) {
+    MountOptions changed = Parsed(present);
+    EXPECT_TRUE(ParseMountOptions(wanted, changed).ok()) << wanted;
+    std::string names;
+    for (std::string_view name : FixedDifferences(Parsed(present), changed)) {
+      names += std::string(name) + " ";
+    }
+    return names;
+  };
+  EXPECT_EQ(differences("noatime,subdir=/a,memory=256MiB", "remount,ro"), "");
+  EXPECT_EQ(differences("noatime,subdir=/a,allow_other",
+                        "ro,nosuid,nodev,noatime,user_id=0,allow_other,subdir=/a,remount,rw"),
+            "");
+  EXPECT_EQ(differences("", "remount,noatime"), "noatime ");
+  EXPECT_EQ(differences("noatime", "remount,relatime"), "relatime ");
+  EXPECT_EQ(differences("strictatime", "rw,relatime,remount,ro"), "") << "as the kernel shows it";
+  EXPECT_EQ(differences("", "subdir=/x,suid,noexec,sync"), "subdir suid noexec sync ");
+  EXPECT_EQ(differences("", "umask=022,memory=128MiB,threads=4,nopm_qos,log=/x,log_level=debug"),
+            "umask memory threads nopm_qos log log_level ");
+  EXPECT_EQ(differences("allow_other", "noallow_other,metrics=:9100"), "noallow_other metrics ");
 }
 
 TEST(MountOptionsTest, EscapeHostileTextInErrors) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,6 +27,8 @@ namespace tifs::cli {
 namespace {
 
 using std::chrono::steady_clock;
+
+constexpr char kMountProcessName[] = "tifs-mount";
 
 // Takes the signals of the process in a thread of its own; every other thread has them blocked, so
 // it is made before any of them.
@@ -150,7 +153,11 @@ class MountProcess {
     LogInfo("{} stopped after {:.0f} s{}", request_.uri.ToString(), seconds,
             served.ok() && closed.ok() ? "" : ", with errors");
     // Who unmounts waits to hear of it.
-    if (!closed) mount_->claimed_store().owner().NoteFailure(closed.error().ToString());
+    if (!closed) {
+      const std::string detail(closed.error().detail());
+      mount_->claimed_store().owner().NoteFailure(
+          detail.empty() ? std::strerror(closed.error().ToErrno()) : detail);
+    }
     if (!served) return ExplainedAs(request_.mount_point, std::move(served).error());
     if (!closed) return ExplainedAs(Escaped(request_.uri.path), std::move(closed).error());
     return {};
@@ -176,7 +183,7 @@ class MountProcess {
   // A mount that cannot be asked is still a mount.
   void StartControlSocket(const std::string& path, OwnerRecord record) {
     requests_ = std::make_unique<MountRequests>(request_.uri, request_.mount_point,
-                                                request_.options.read_only, *mount_);
+                                                request_.options, *mount_);
     auto control =
         ControlSocket::Serve(path, [this](const Json& request, const ControlProgress& progress) {
           return requests_->Answer(request, progress);
@@ -225,6 +232,8 @@ int RunMountProcess(const MountRequest& request, std::optional<Detachment> detac
   }
   MountProcess process(request);
   SignalThread signals;
+  // Told from other commands, under whichever name it was called; once SIGHUP does not end it.
+  ::prctl(PR_SET_NAME, kMountProcessName);
   signals.Start([&process] { process.Stop(); });
   if (Status status = process.Start(); !status) return fail(status.error());
   if (detachment) detachment->Succeed();

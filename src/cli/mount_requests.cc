@@ -1,8 +1,11 @@
 #include "cli/mount_requests.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,12 +14,16 @@
 
 namespace tifs::cli {
 
-MountRequests::MountRequests(Uri uri, std::string mount_point, bool read_only,
+MountRequests::MountRequests(Uri uri, std::string mount_point, MountOptions options,
                              MountedFileSystem& mount)
     : uri_(std::move(uri)),
       mount_point_(std::move(mount_point)),
+      options_(std::move(options)),
       mount_(mount),
-      read_only_(read_only) {}
+      read_only_(options_.read_only) {
+  // As it came out, so that a remount may say it.
+  options_.allow_other = options_.allow_other.value_or(::geteuid() == 0);
+}
 
 Result<Json> MountRequests::Answer(const Json& request, const ControlProgress& progress) {
   const std::string name = request["request"].get<std::string>();
@@ -27,6 +34,7 @@ Result<Json> MountRequests::Answer(const Json& request, const ControlProgress& p
   }
   if (name == "gc") return Gc(progress);
   if (name == "check") return Check(progress);
+  if (name == "check_remount") return CheckRemount(request);
   if (name == "remount") return Remount(request);
   return Error(ErrorCode::kNotSupported, "request", "unknown to this version");
 }
@@ -55,8 +63,31 @@ Result<Json> MountRequests::Check(const ControlProgress& progress) {
   TRY(mount_.file_system().Sync());
   fs::CheckOptions options;
   options.progress = [&progress](uint64_t keys_seen) { (void)progress(keys_seen); };
-  const fs::CheckReport report = TRY(CheckStore(mount_.claimed_store(), options));
-  return CheckReportToJson(report);
+  Json report = TRY(CheckToJson(mount_.claimed_store(), uri_, options));
+  // Of what is just being written, it cannot be told.
+  report["missing_bytes"] = nullptr;
+  return report;
+}
+
+Result<Json> MountRequests::CheckRemount(const Json& request) {
+  const auto texts = request.find("options");
+  if (texts == request.end() || !texts->is_array()) {
+    return Error(ErrorCode::kInvalid, "remount", "options are missing");
+  }
+  MountOptions wanted = options_;
+  for (const Json& text : *texts) {
+    if (!text.is_string()) return Error(ErrorCode::kInvalid, "remount", "options are no text");
+    TRY(ParseMountOptions(text.get<std::string>(), wanted));
+  }
+  const std::vector<std::string_view> differences = FixedDifferences(options_, wanted);
+  if (differences.empty()) return Json::object();
+  std::string names;
+  for (std::string_view name : differences) {
+    names += fmt::format("{}'{}'", names.empty() ? "" : ", ", name);
+  }
+  return Explained(ErrorCode::kNotSupported, Escaped(mount_point_),
+                   fmt::format("a remount changes ro and rw, not {}", names),
+                   "unmount and mount it with the new options");
 }
 
 Result<Json> MountRequests::Remount(const Json& request) {

@@ -9,42 +9,13 @@
 #include <cstring>
 #include <system_error>
 
+#include "base/utf8.h"
+
 namespace tifs::cli {
 namespace {
 
 // Marks errors whose detail is the whole text for a person.
 constexpr char kExplained[] = "explained";
-
-bool IsExplained(const Error& error) { return std::string_view(error.context()) == kExplained; }
-
-// The length of the well-formed UTF-8 sequence at the start of `text`; 0 if there is none.
-size_t Utf8Length(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  size_t length = 0;
-  uint32_t smallest = 0;
-  uint32_t point = 0;
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) {
-    length = 2, smallest = 0x80, point = lead & 0x1f;
-  } else if (lead >= 0xe0 && lead <= 0xef) {
-    length = 3, smallest = 0x800, point = lead & 0x0f;
-  } else if (lead >= 0xf0 && lead <= 0xf4) {
-    length = 4, smallest = 0x10000, point = lead & 0x07;
-  } else {
-    return 0;
-  }
-  if (text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if ((byte & 0xc0) != 0x80) return 0;
-    point = (point << 6) | (byte & 0x3f);
-  }
-  const bool surrogate = point >= 0xd800 && point <= 0xdfff;
-  // C1 controls and the marks that turn the direction of text around drive terminals too.
-  const bool control = point < 0xa0 || (point >= 0x200e && point <= 0x200f) ||
-                       (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
-  return point < smallest || point > 0x10ffff || surrogate || control ? 0 : length;
-}
 
 bool WriteAll(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -67,6 +38,12 @@ size_t WidthOf(std::string_view text) {
 
 }  // namespace
 
+bool IsExplained(const Error& error) { return std::string_view(error.context()) == kExplained; }
+
+Error ExplainedText(ErrorCode code, std::string text) {
+  return Error(code, kExplained, std::move(text));
+}
+
 Error Explained(ErrorCode code, std::string_view what, std::string_view why,
                 std::string_view way_out) {
   std::string text = fmt::format("{}: {}", what, why);
@@ -80,6 +57,10 @@ Error ExplainedAs(std::string_view what, Error error, std::string_view way_out) 
   if (why.empty()) why = std::generic_category().message(error.ToErrno());
   return Explained(error.code(), what, fmt::format("{}: {}", error.context(), Escaped(why)),
                    way_out);
+}
+
+Error ExplainedPlainly(std::string_view what, const Error& error, std::string_view way_out) {
+  return Explained(error.code(), what, std::generic_category().message(error.ToErrno()), way_out);
 }
 
 std::string ErrorText(const Error& error) {
@@ -99,14 +80,14 @@ std::string Escaped(std::string_view text) {
   escaped.reserve(text.size());
   while (!text.empty()) {
     const auto byte = static_cast<unsigned char>(text[0]);
-    size_t length = Utf8Length(text);
+    size_t length = PrintableUtf8Length(text);
     if (byte == '\n') {
       escaped += "\\n";
     } else if (byte == '\t') {
       escaped += "\\t";
     } else if (byte == '\\') {
       escaped += "\\\\";
-    } else if (length == 0 || byte < ' ' || byte == 0x7f) {
+    } else if (length == 0) {
       escaped += fmt::format("\\x{:02x}", byte);
       length = 1;
     } else {

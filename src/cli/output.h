@@ -23,6 +23,12 @@ Error Explained(ErrorCode code, std::string_view what, std::string_view why,
 // An error from below as a person should see it: `what` failed because of it. An explained one
 // stays.
 Error ExplainedAs(std::string_view what, Error error, std::string_view way_out = {});
+// The same in the system's words for the error's errno alone.
+Error ExplainedPlainly(std::string_view what, const Error& error, std::string_view way_out = {});
+
+bool IsExplained(const Error& error);
+// An explained error from its whole text.
+Error ExplainedText(ErrorCode code, std::string text);
 
 // `tifs: TEXT` on stderr, in one write.
 void PrintError(const Error& error);

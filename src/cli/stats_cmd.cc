@@ -53,7 +53,8 @@ class Ticker {
   int fd_ = -1;
 };
 
-Status Watch(const StatsArguments& arguments, const Target& target) {
+// Whether all could be printed.
+Result<bool> Watch(const StatsArguments& arguments, const Target& target) {
   const Ticker ticker(arguments.interval_seconds);
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   std::optional<Json> before;
@@ -61,20 +62,17 @@ Status Watch(const StatsArguments& arguments, const Target& target) {
     Json stats = TRY(AskTarget(target, {{"request", "stats"}}));
     std::string text = StatsToText(stats, before ? &*before : nullptr);
     if (terminal) text = fmt::format("\x1b[H\x1b[2J{}\nCtrl-C ends.\n", text);
-    if (!PrintText(text)) break;
+    if (!PrintText(text)) return false;
     before = std::move(stats);
   } while (ticker.Wait());
-  return {};
+  return true;
 }
 
-Status RunStats(const StatsArguments& arguments) {
+Result<bool> RunStats(const StatsArguments& arguments) {
   const Target target = TRY(ResolveMountedTarget(arguments.directory));
   if (arguments.watch) return Watch(arguments, target);
   const Json stats = TRY(AskTarget(target, {{"request", "stats"}}));
-  if (!(arguments.json ? PrintJson(stats) : PrintText(StatsToText(stats, nullptr)))) {
-    return Error(ErrorCode::kIo, "standard output");
-  }
-  return {};
+  return arguments.json ? PrintJson(stats) : PrintText(StatsToText(stats, nullptr));
 }
 
 }  // namespace
@@ -93,9 +91,11 @@ void AddStatsCommand(CLI::App& app, int& exit_code) {
       ->type_name("SECONDS");
   command->add_flag("--json", arguments->json, "Print one JSON document")->excludes(watch);
   command->callback([arguments, &exit_code] {
-    const Status status = RunStats(*arguments);
-    if (!status) PrintError(ExplainedAs(Escaped(arguments->directory), status.error().Clone()));
-    exit_code = status ? kExitDone : kExitFailed;
+    Result<bool> printed = RunStats(*arguments);
+    exit_code = printed && *printed ? kExitDone : kExitFailed;
+    if (!printed) {
+      PrintError(ExplainedAs(Escaped(arguments->directory), std::move(printed).error()));
+    }
   });
 }
 

@@ -108,10 +108,31 @@ Json CheckReportToJson(const fs::CheckReport& report) {
   for (const fs::CheckFinding& finding : report.findings) {
     findings.push_back({{"what", finding.what}, {"repaired", finding.repaired}});
   }
-  return {{"inodes", report.inodes},         {"directories", report.directories},
-          {"blocks", report.blocks},         {"orphans", report.orphans},
-          {"used_bytes", report.used_bytes}, {"finding_count", report.finding_count},
-          {"unrepaired", report.unrepaired}, {"findings", std::move(findings)}};
+  return {{"inodes", report.inodes},
+          {"directories", report.directories},
+          {"blocks", report.blocks},
+          {"orphans", report.orphans},
+          {"used_bytes", report.used_bytes},
+          {"missing_bytes", report.missing_bytes},
+          {"finding_count", report.finding_count},
+          {"unrepaired", report.unrepaired},
+          {"findings", std::move(findings)}};
+}
+
+Result<Json> CheckToJson(ClaimedStore& store, const Uri& uri, const fs::CheckOptions& options) {
+  Result<fs::CheckReport> report = CheckStore(store, options);
+  if (report) return CheckReportToJson(*report);
+  const Error& error = report.error();
+  if (error.code() == ErrorCode::kNotFound) {
+    return Explained(error.code(), Escaped(uri.path), "the store is not formatted",
+                     fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
+  }
+  if (error.code() == ErrorCode::kNotSupported) {
+    return Explained(error.code(), Escaped(uri.path),
+                     fmt::format("written by a newer version ({})", Escaped(error.detail())),
+                     "use that version or a later one");
+  }
+  return ExplainedAs(Escaped(uri.path), std::move(report).error());
 }
 
 std::string InfoToText(const Json& info) {
@@ -225,6 +246,10 @@ std::string CheckReportToText(const Json& report) {
       FormatCount(NumberAt(report, "blocks")), FormatSize(NumberAt(report, "used_bytes")));
   if (const uint64_t orphans = NumberAt(report, "orphans"); orphans > 0) {
     text += fmt::format("; {} unlinked inodes are being reclaimed", FormatCount(orphans));
+  }
+  if (const uint64_t missing = NumberAt(report, "missing_bytes"); missing > 0) {
+    text += fmt::format("; {} of files lie beyond the end of the data file and read as zeros",
+                        FormatSize(missing));
   }
   const uint64_t unrepaired = NumberAt(report, "unrepaired");
   if (findings == 0) {

@@ -16,6 +16,8 @@ Json InfoToJson(const Uri& uri, const fs::FileSystemInfo& info, const fs::FileSy
 // `figures`: of the store below.
 Json StatsToJson(fs::FileSystem& file_system, ClaimedStore& store, double uptime_seconds);
 Json CheckReportToJson(const fs::CheckReport& report);
+// Checks the file system in an open store. Errors are explained.
+Result<Json> CheckToJson(ClaimedStore& store, const Uri& uri, const fs::CheckOptions& options);
 
 std::string InfoToText(const Json& info);
 // Operations that were used; with `before` (an earlier answer), rates since then as well.

@@ -91,6 +91,26 @@ TEST_F(StoreDirectoryTest, EmptyingKeepsTheMark) {
   EXPECT_FALSE(stdfs::exists(KvDirectoryOf(path_)));
 }
 
+TEST_F(StoreDirectoryTest, AStoreWithoutItsCurrentFileIsLostAndAnUnfinishedOneIsNot) {
+  stdfs::create_directory(path_);
+  EXPECT_FALSE(HasLostItsStore(path_));
+  stdfs::create_directory(KvDirectoryOf(path_));
+  for (const char* name : {"LOG", "LOCK", "IDENTITY", "MANIFEST-000001"}) {
+    Write(std::string("kv/") + name, "x");
+  }
+  Write("blocks", "");
+  EXPECT_FALSE(HasLostItsStore(path_)) << "a format that was interrupted";
+  for (const char* name : {"kv/000009.sst", "kv/000007.log", "kv/MANIFEST-000004", "blocks"}) {
+    Write(name, "x");
+    EXPECT_TRUE(HasLostItsStore(path_)) << name;
+    Write("kv/CURRENT", "x");
+    EXPECT_FALSE(HasLostItsStore(path_)) << name;
+    stdfs::remove(KvDirectoryOf(path_) + "/CURRENT");
+    stdfs::remove(path_ / name);
+    EXPECT_FALSE(HasLostItsStore(path_)) << name;
+  }
+}
+
 TEST_F(StoreDirectoryTest, OneOwnerAtATime) {
   stdfs::create_directory(path_);
   OwnerRecord record;
@@ -162,6 +182,8 @@ TEST_F(StoreDirectoryTest, HowAnOwnerFailedIsKnownUnderTheNextOne) {
   ASSERT_TRUE((*owner)->Update(OwnerRecord()).ok());
   ASSERT_TRUE(StoreOwner::FailureOf(path_, 17).has_value());
   EXPECT_EQ(StoreOwner::FailureOf(path_, 17)->reason, "no disk");
+  Write("tifs.owner", "{");
+  EXPECT_TRUE(StoreOwner::FailureOf(path_, 17).has_value());
 }
 
 }  // namespace

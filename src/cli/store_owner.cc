@@ -185,8 +185,10 @@ std::optional<OwnerFailure> StoreOwner::FailureOf(const std::string& directory, 
   if (fd < 0) return std::nullopt;
   const std::string text = ReadText(fd);
   ::close(fd);
+  if (text.empty()) return std::nullopt;
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return std::nullopt;
+  // A record that could not be written whole: not what is left when all is well.
+  if (!json.is_object()) return OwnerFailure{pid, {}};
   OwnerFailure failure = FailureFrom(json);
   if (failure.pid == pid) return failure;
   const auto previous = json.find("previous");

@@ -15,7 +15,7 @@ inline constexpr char kOwnerFileName[] = "tifs.owner";
 // How a process that had a store ended, where it did not end well.
 struct OwnerFailure {
   pid_t pid = 0;
-  std::string reason;  // empty: it died and said nothing
+  std::string reason;  // empty: it died, or could not say
 };
 
 // Who works on a store.

@@ -19,7 +19,7 @@ Result<Target> ResolveTarget(const std::string& text) {
     const std::string what = Escaped(text);
     Result<std::string> path = fuse::ResolveMountpoint(text);
     if (!path) {
-      return ExplainedAs(what, std::move(path).error(), "name a mount point or a store's URI");
+      return ExplainedPlainly(what, path.error(), "name a mount point or a store's URI");
     }
     const auto mount = TRY(MountOf(*path));
     if (!mount || mount->type != fuse::kMountType) {
@@ -56,6 +56,24 @@ Result<Json> AskTarget(const Target& target, const Json& request,
         "if it is being unmounted, try again");
   }
   return ExplainedAs(Escaped(owner.mount_point), std::move(answer).error());
+}
+
+Result<Json> AskTargetOr(const Target& target, const Json& request,
+                         const std::function<void(uint64_t done)>& progress,
+                         const std::function<Result<Json>()>& unmounted) {
+  if (!target.mounted_by) return unmounted();
+  Result<Json> answer = AskTarget(target, request, progress);
+  if (answer || answer.error().code() != ErrorCode::kUnavailable) return answer;
+  const auto still = OwnerOf(target.uri);
+  const auto mount = fuse::FindMount(target.mounted_by->mount_point);
+  const bool mounted = mount && mount->type == fuse::kMountType;
+  if (mounted && still && *still && (*still)->pid == target.mounted_by->pid) return answer;
+  Result<Json> alone = unmounted();
+  if (alone || alone.error().code() != ErrorCode::kBusy) return alone;
+  // It was not ending but beginning, or is mounted again.
+  const auto now = OwnerOf(target.uri);
+  if (!now || !*now || (*now)->activity != "mount") return alone;
+  return AskTarget(Target{target.uri, **now}, request, progress);
 }
 
 }  // namespace tifs::cli

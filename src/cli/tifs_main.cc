@@ -48,6 +48,25 @@ CLI::App* AppOf(CLI::App& app, const std::string& command) {
   return blank == std::string::npos ? chosen : chosen->get_subcommand(command.substr(blank + 1));
 }
 
+std::string HelpOf(CLI::App& app, const std::string& command) {
+  // CLI11 puts before the command's own name what it is given.
+  const size_t blank = command.find(' ');
+  std::string before = command.empty() ? "" : "tifs";
+  if (blank != std::string::npos) before += " " + command.substr(0, blank);
+  return AppOf(app, command)->help(before, CLI::AppFormatMode::Normal);
+}
+
+bool PrintVersions(const std::vector<std::string>& arguments) {
+  if (std::find(arguments.begin(), arguments.end(), "--json") == arguments.end()) {
+    return PrintText(VersionText() + "\n");
+  }
+  const Versions versions = OurVersions();
+  return PrintJson({{"tifs", versions.tifs},
+                    {"rocksdb", versions.rocksdb},
+                    {"libfuse", versions.libfuse},
+                    {"format_version", versions.format}});
+}
+
 int UsageError(const std::string& command, std::string_view why) {
   const std::string name = command.empty() ? "tifs" : "tifs " + command;
   PrintError(Explained(ErrorCode::kInvalid, command.empty() ? "command line" : command, why,
@@ -116,10 +135,9 @@ int RunCommandLine(const std::vector<std::string>& arguments) {
     // CLI11 takes them from the back.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
-    return PrintText(AppOf(app, command)->help("", CLI::AppFormatMode::Normal)) ? kExitDone
-                                                                                : kExitFailed;
+    return PrintText(HelpOf(app, command)) ? kExitDone : kExitFailed;
   } catch (const CLI::CallForVersion&) {
-    return PrintText(VersionText() + "\n") ? kExitDone : kExitFailed;
+    return PrintVersions(arguments) ? kExitDone : kExitFailed;
   } catch (const CLI::ParseError& error) {
     std::string why = UnknownOptionText(app, command, arguments);
     if (why.empty()) why = Escaped(error.what());

@@ -85,7 +85,7 @@ Status CheckEnd(const std::string& what, const Uri& uri, pid_t pid) {
   return Explained(
       ErrorCode::kIo, what,
       failure->reason.empty()
-          ? fmt::format("unmounted, but pid {} died before everything was written back", pid)
+          ? fmt::format("unmounted, but pid {} ended without saying that all was written back", pid)
           : fmt::format("unmounted, but not everything was written back: {}",
                         Escaped(failure->reason)),
       fmt::format("see the log, and run 'tifs fsck {}'", ShellQuoted(uri.ToString())));
@@ -94,7 +94,7 @@ Status CheckEnd(const std::string& what, const Uri& uri, pid_t pid) {
 Status Umount(const UmountArguments& arguments) {
   const std::string what = Escaped(arguments.directory);
   Result<std::string> mount_point = fuse::ResolveMountpoint(arguments.directory);
-  if (!mount_point) return ExplainedAs(what, std::move(mount_point).error());
+  if (!mount_point) return ExplainedPlainly(what, mount_point.error(), "name a mount point");
   const auto mount = fuse::FindMount(*mount_point);
   if (!mount) return Explained(ErrorCode::kInvalid, what, "nothing is mounted there");
   if (mount->type != fuse::kMountType) {
@@ -116,9 +116,10 @@ Status Umount(const UmountArguments& arguments) {
   if (Status status = fuse::DetachMount(*mount_point, how); !status) {
     if (status.error().code() == ErrorCode::kBusy) return ExplainBusy(what, *mount);
     if (status.error().code() == ErrorCode::kNotPermitted) {
-      return ExplainedAs(what, std::move(status).error(), "run as root or as who mounted it");
+      return Explained(status.error().code(), what, "somebody else mounted it",
+                       "run as root or as who mounted it");
     }
-    return ExplainedAs(what, std::move(status).error());
+    return ExplainedPlainly(what, status.error());
   }
   if (!process || arguments.lazy || dead) return {};
   process->AwaitEnd();

@@ -180,6 +180,8 @@ class CheckRound {
                   std::string_view value);
   void CheckEpochs(const File& file);
   Result<uint32_t> LengthOf(const BlockValue& block) const;
+  // Of the block, how much the data file is too short for.
+  uint64_t MissingBytes(std::string_view value) const;
   void AddSlot(std::string_view value);
   Status CheckSharedSlots();
   void ReportShared(uint64_t slot, const SharedSlot& shared);

@@ -63,6 +63,7 @@ Status CheckRound::ScanBlocks(CheckReport& report) {
   std::optional<File> file;
   TRY(ScanScope(Schema::Scope::kBlock, [&](std::string_view key, std::string_view value) -> Status {
     ++report.blocks;
+    report.missing_bytes += MissingBytes(value);
     AddSlot(value);
     const auto parsed = schema_.ParseBlock(key);
     if (parsed) return AddBlock(file, *parsed, key, value);
@@ -164,6 +165,16 @@ void CheckRound::CheckEpochs(const File& file) {
 }
 
 // --- slots of the data file ---
+
+uint64_t CheckRound::MissingBytes(std::string_view value) const {
+  const auto block = BlockValue::Decode(value);
+  if (!block || !options_.data_file_bytes || block->encoding != BlockEncoding::kExtent) return 0;
+  const auto extent = ExtentReference::Decode(*block);
+  if (!extent || extent->length_bytes > meta_.block_size_bytes) return 0;
+  const uint64_t end = extent->slot * meta_.block_size_bytes + extent->length_bytes;
+  if (end <= *options_.data_file_bytes) return 0;
+  return std::min<uint64_t>(end - *options_.data_file_bytes, extent->length_bytes);
+}
 
 void CheckRound::AddSlot(std::string_view value) {
   const auto block = BlockValue::Decode(value);

@@ -61,7 +61,7 @@ Result<std::unique_ptr<FileSystem>> FileSystem::Open(kv::Store& store, Clock& cl
   const MetaRecord meta = TRY(LoadMeta(store));
   if ((meta.read_only_compatible & ~MetaRecord::kKnownReadOnlyCompatible) != 0 &&
       !options.read_only) {
-    return Error(ErrorCode::kNotSupported, "meta", "written by a newer release; mount read-only");
+    return Error(ErrorCode::kReadOnly, "meta", "it uses features that this release may only read");
   }
   auto core = std::make_unique<Core>(store, clock, std::move(options), meta, std::move(blocks));
   TRY(core->Start());

@@ -24,7 +24,7 @@ class BlockStore;
 
 // What a file system is given when it is made; constant afterwards but for the limits.
 struct FormatOptions {
-  std::string name;                      // shown by info; printable, at most 64 bytes
+  std::string name;                      // shown by info; printable UTF-8, at most 64 bytes
   uint32_t block_size_bytes = 64 << 10;  // a power of two, 4 KiB to 1 MiB
   uint64_t capacity_bytes = 0;           // 0: as the medium below
   uint64_t max_inodes = 0;               // 0: no limit
@@ -169,7 +169,7 @@ class FileSystem {
  public:
   // Opens a formatted store; `store` and `clock` outlive it. File blocks are values of the store,
   // or live where `blocks` puts them. Errors: kNotFound (not formatted), kNotSupported (newer
-  // format), kInvalid.
+  // format), kReadOnly (of a newer release, and safe to be opened with `read_only` only), kInvalid.
   static Result<std::unique_ptr<FileSystem>> Open(kv::Store& store, Clock& clock,
                                                   FileSystemOptions options);
   static Result<std::unique_ptr<FileSystem>> Open(kv::Store& store, Clock& clock,

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <bit>
-#include <cctype>
 
 #include "base/random.h"
+#include "base/utf8.h"
 #include "fs/file_system.h"
 #include "fs/inode_allocator.h"
 #include "fs/records.h"
@@ -62,9 +62,9 @@ Status FormatOptions::Validate() const {
   }
   if (capacity_bytes > kMaxFileBytes) return invalid("the capacity is at most 8 EiB");
   if (max_inodes > uint64_t{1} << 62) return invalid("the inode limit is at most 2^62");
-  const bool printable =
-      std::ranges::all_of(name, [](unsigned char c) { return std::isprint(c) != 0; });
-  if (name.size() > 64 || !printable) return invalid("the name is at most 64 printable characters");
+  if (name.size() > 64 || !IsPrintableUtf8(name)) {
+    return invalid("the name is at most 64 bytes of UTF-8 that can be printed");
+  }
   return {};
 }
 

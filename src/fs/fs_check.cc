@@ -70,7 +70,7 @@ Result<CheckReport> Check(kv::Store& store, Clock& clock, const CheckOptions& op
   // Even what an older release may ignore or read has keys and values that this one would take for
   // damage.
   if (HasUnknownFeatures(meta)) {
-    return Error(ErrorCode::kNotSupported, "check", "written by a newer release");
+    return Error(ErrorCode::kNotSupported, "check", "it uses unknown features");
   }
   const Schema schema({}, meta.hash_seed);
   kv::TransactionRunner runner(store, clock);

@@ -35,6 +35,9 @@ struct CheckReport {
   uint64_t blocks = 0;
   uint64_t orphans = 0;  // being reclaimed: not findings
   uint64_t used_bytes = 0;
+  // Bytes of blocks that the data file is too short for; they read as zeros. No finding: a power
+  // cut leaves such where nobody had synced. Counts what is being written meanwhile, too.
+  uint64_t missing_bytes = 0;
   // The first kMaxFindings: repaired ones in the order of their repair, then those that are left.
   std::vector<CheckFinding> findings;
   uint64_t finding_count = 0;

@@ -301,15 +301,19 @@ std::string MetaRecord::Encode() const {
 Result<MetaRecord> MetaRecord::Decode(std::string_view value) {
   Decoder decoder(value);
   if (decoder.Fixed<uint8_t>() != kValueVersion) {
-    return Error(ErrorCode::kNotSupported, "meta", "written by a newer release");
+    return Error(ErrorCode::kNotSupported, "meta", "its format is unknown");
   }
   MetaRecord record;
   record.format_version = decoder.Fixed<uint32_t>();
   for (uint64_t* field : {&record.compatible, &record.read_only_compatible, &record.incompatible}) {
     *field = decoder.Fixed<uint64_t>();
   }
-  if (record.format_version > kFormatVersion || (record.incompatible & ~kKnownIncompatible) != 0) {
-    return Error(ErrorCode::kNotSupported, "meta", "written by a newer release");
+  if (record.format_version > kFormatVersion) {
+    return Error(ErrorCode::kNotSupported, "meta",
+                 "its format is " + std::to_string(record.format_version));
+  }
+  if ((record.incompatible & ~kKnownIncompatible) != 0) {
+    return Error(ErrorCode::kNotSupported, "meta", "it uses unknown features");
   }
   const std::string_view uuid_bytes = decoder.Raw(record.uuid.size());
   std::ranges::copy(uuid_bytes, record.uuid.begin());

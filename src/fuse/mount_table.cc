@@ -58,6 +58,17 @@ bool HasOption(std::string_view options, std::string_view wanted) {
   return false;
 }
 
+// What follows `prefix` in the option that begins with it; empty if there is none.
+std::string_view ValueOf(std::string_view options, std::string_view prefix) {
+  while (!options.empty()) {
+    const size_t end = options.find(',');
+    const std::string_view option = options.substr(0, end);
+    if (option.starts_with(prefix)) return option.substr(prefix.size());
+    options.remove_prefix(end == std::string_view::npos ? options.size() : end + 1);
+  }
+  return {};
+}
+
 // ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPER_OPTIONS
 std::optional<MountEntry> ParseLine(std::string_view line) {
   MountEntry entry;
@@ -78,7 +89,10 @@ std::optional<MountEntry> ParseLine(std::string_view line) {
   entry.type = Unescape(TakeField(line));
   entry.source = Unescape(TakeField(line));
   if (entry.type.empty()) return std::nullopt;
-  entry.read_only = HasOption(options, "ro") || HasOption(TakeField(line), "ro");
+  const std::string_view super_options = TakeField(line);
+  entry.read_only = HasOption(options, "ro") || HasOption(super_options, "ro");
+  uint32_t user_id = 0;
+  if (ParseNumber(ValueOf(super_options, "user_id="), user_id)) entry.user_id = user_id;
   return entry;
 }
 
@@ -99,6 +113,10 @@ Status RunFusermount(const std::string& mountpoint, Detachment detachment) {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return OkStatus();
+  const auto mount = FindMount(mountpoint);
+  if (mount && mount->user_id && *mount->user_id != getuid()) {
+    return Error(ErrorCode::kNotPermitted, "unmount", mountpoint + ": mounted by somebody else");
+  }
   // fusermount3 says why in prose only; busy is the one answer that a waiting caller can change.
   return Error(ErrorCode::kBusy, "unmount", mountpoint + ": fusermount3 could not unmount it");
 }

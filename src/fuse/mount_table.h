@@ -20,6 +20,7 @@ struct MountEntry {
   std::string type;    // "fuse.tifs"
   std::string source;  // our URI
   bool read_only = false;
+  std::optional<uint32_t> user_id;  // who made it, of a FUSE mount
 };
 
 inline constexpr std::string_view kMountType = "fuse.tifs";
@@ -46,7 +47,7 @@ enum class Detachment : uint8_t {
 };
 // Unmounts the topmost mount at `mountpoint`; without privileges through fusermount3. Idle mounts
 // are written out first; a lazy one only as its last user goes. Errors: kBusy; kInvalid (not
-// mounted).
+// mounted); kNotPermitted (somebody else's).
 Status DetachMount(const std::string& mountpoint, Detachment detachment);
 
 }  // namespace tifs::fuse

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::string_view kTable =
     "22 1 254:0 / / rw,relatime shared:1 master:2 - ext4 /dev/vda rw\n"
-    "40 22 0:35 / /srv/two\\040words\\134 rw,nosuid,nodev - fuse.tifs rocks:///srv/d rw,user_id=0\n"
+    "40 22 0:35 / /srv/two\\040words\\134 rw,nosuid,nodev - fuse.tifs rocks:///srv/d "
+    "rw,user_id=1000,group_id=0\n"
     "41 22 0:36 / /mnt ro,nosuid - fuse.tifs rocks:///a rw\n"
     "42 22 0:37 / /media rw - fuse.tifs rocks:///b ro\n"
     "not a line\n"
@@ -38,6 +39,13 @@ TEST(MountTableTest, IsReadOnlyByEitherKindOfOptions) {
   EXPECT_FALSE(table[1].read_only);
   EXPECT_TRUE(table[2].read_only);
   EXPECT_TRUE(table[3].read_only);
+}
+
+TEST(MountTableTest, KnowsWhoMadeAFuseMount) {
+  const auto table = ParseMountTable(kTable);
+  EXPECT_FALSE(table[0].user_id);
+  EXPECT_EQ(table[1].user_id, 1000u);
+  EXPECT_FALSE(table[2].user_id);
 }
 
 TEST(MountTableTest, LeavesOutLinesThatItCannotRead) {

@@ -58,8 +58,9 @@ Status CheckMountpoint(const std::string& mountpoint) {
     return Error(ErrorCode::kNotDirectory, "mount point", mountpoint + ": not a directory");
   }
   if (access(kDevice, R_OK | W_OK) != 0) {
-    return Error(ErrorCode::kNotSupported, "mount",
-                 std::string(kDevice) + ": " + strerror(errno) + "; load the kernel module fuse");
+    const bool denied = errno == EACCES || errno == EPERM;
+    return Error(denied ? ErrorCode::kAccessDenied : ErrorCode::kNotSupported, "mount",
+                 std::string(kDevice) + ": " + strerror(errno));
   }
   return OkStatus();
 }

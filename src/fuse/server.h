@@ -30,7 +30,8 @@ class Server {
   // point waits for Serve. `file_system` outlives the server. Start it in the process that will
   // serve (after the fork of a daemon). Others than root mount through fusermount3. Errors:
   // kInvalid (options), kNotFound, kNotDirectory, kAccessDenied and others of the mount point,
-  // kNotSupported (no FUSE here, or of a version that we do not speak), kNotPermitted, kIo.
+  // kNotSupported (no FUSE here, or of a version that we do not speak), kNotPermitted, kIo. The
+  // detail of a kAccessDenied of the FUSE device begins with its path.
   static Result<std::unique_ptr<Server>> Mount(fs::FileSystem& file_system, ServerOptions options);
   // Unmounts if that has not happened yet.
   ~Server();

@@ -167,6 +167,18 @@ class DamageCase(MountCase):
         os.rename(os.path.join(self.root, "blocks"), os.path.join(self.store, "blocks"))
         self.ok("fsck", "-n", self.uri)
 
+    def test_a_data_file_that_was_cut_is_spoken_of(self):
+        blocks = os.path.join(self.store, "blocks")
+        self.assertNotIn("beyond the end", self.ok("fsck", "-n", self.uri))
+        self.assertEqual(self.ok_json("fsck", "-n", self.uri)["missing_bytes"], 0)
+        os.truncate(blocks, 100000)
+        self.assertIn("; 195.3 KiB of files lie beyond the end of the data file and read as zeros; clean",
+                      self.ok("fsck", "-n", self.uri))
+        self.assertEqual(self.ok_json("fsck", "-n", self.uri)["missing_bytes"], 200000)
+        self.mount()
+        self.assertIsNone(self.ok_json("fsck", "-n", self.uri)["missing_bytes"])
+        self.assertEqual(self.read("bad"), "x" * 100000 + "\0" * 200000)
+
     def test_a_store_that_lost_its_current_file_is_not_called_unformatted(self):
         for lost in ("kv/CURRENT", "kv"):
             path = os.path.join(self.store, lost)
@@ -178,8 +190,8 @@ class DamageCase(MountCase):
             self.fails(1, damaged, "mount", self.uri, self.mnt)
             self.fails(8, damaged, "fsck", "-n", self.uri)
             before = self.tree(self.store)
-            self.fails(1, re.compile(rf"{self.store}: holds a file system that cannot be read; use --force to destroy it"),
-                       "format", self.uri)
+            self.fails(1, f"{self.store}: holds a file system that cannot be read; use --force to destroy it", "format",
+                       self.uri)
             self.assertEqual(self.tree(self.store), before)
             os.rename(aside, path)
             self.ok("fsck", "-n", self.uri)
@@ -227,13 +239,16 @@ class NewerStoreCase(MountCase):
             self.fails(1, refused, "gc", self.uri)
             self.fails(8, refused, "fsck", self.uri, "-n")
             self.fails(8, refused, "fsck", self.uri, "-y")
-            self.fails(1, re.compile(".+: holds .+; use --force to destroy it"), "format", self.uri)
+            self.assertNotIn("newer release", self.fails(1, refused, "info", self.uri))
+            self.fails(1, f"{self.store}: holds a file system of a newer version; use --force to destroy it", "format",
+                       self.uri)
             self.assertIsNone(mount_entry(self.mnt))
             self.assertEqual(self.run_tifs("format", self.uri, "--force", "--yes").returncode, 0)
 
     def test_with_unknown_features_that_forbid_writing(self):
         self.mark("unknown-read-only-compatible")
-        self.fails(1, re.compile(rf"{self.store}: .+"), "mount", self.uri, self.mnt)
+        self.fails(1, f"{self.store}: written by a newer version, and only to be read by this one; mount it with '-o "
+                      "ro', or use that version or a later one", "mount", self.uri, self.mnt)
         self.mount("-o", "ro")
         self.assertEqual(os.listdir(self.mnt), [])
         result = self.run_tifs("mount", self.uri, self.mnt, "-o", "remount,rw")
@@ -243,6 +258,8 @@ class NewerStoreCase(MountCase):
         self.mark("unknown-compatible")
         self.mount()
         self.write("file", "text")
+        self.fails(8, f"{self.store}: written by a newer version (it uses unknown features); use that version or a "
+                      "later one", "fsck", "-n", self.uri)
 
 
 class MakeRunCase(MountCase):

@@ -364,9 +364,15 @@ class FailingDiskCase(MountCase):
             with self.assertRaises(OSError) as refused:
                 self.write_synced(f"new{number}", "y" * 5000)
             self.assertIn(refused.exception.errno, (errno.EROFS, errno.EIO))
+        # Where the writes themselves were refused, nothing has reached the log yet.
+        root = os.open(self.mnt, os.O_RDONLY | os.O_DIRECTORY)
+        with self.assertRaises(OSError):
+            os.fsync(root)
+        os.close(root)
         self.assertEqual(self.read("kept"), "x" * 100000)
         self.assertIn("READ-ONLY", self.ok("info", self.mnt))
-        self.run_tifs("umount", self.mnt)
+        self.fails(1, re.compile(rf"{self.mnt}: unmounted, but .+; see the log, and run 'tifs fsck {self.uri}'"),
+                   "umount", self.mnt)
         self.assertIsNone(mount_entry(self.mnt))
         subprocess.run(["umount", self.disk], check=True)
         self.mount_disk()
@@ -384,6 +390,10 @@ class MountOptionsCase(MountCase):
         for options in ("memory=1", "umask=9", "threads=0", "log=relative", "log_level=x", "metrics=1", "subdir=a"):
             self.fails(2, re.compile("(mount option|metrics address) '.+: .+"), "mount", self.uri, self.mnt, "-o",
                        options)
+        self.fails(2, "metrics address '9100': has no address; write ADDR:PORT, e.g. '127.0.0.1:9100' or '[::1]:9100'",
+                   "mount", self.uri, self.mnt, "-o", "metrics=9100")
+        self.fails(2, re.compile(r"mount option 'memory=999TiB': is more than this machine has \(.+\); give less"),
+                   "mount", self.uri, self.mnt, "-o", "memory=999TiB")
         self.assertIsNone(mount_entry(self.mnt))
 
     def test_those_of_fstab_are_taken(self):
@@ -432,7 +442,10 @@ class MountOptionsCase(MountCase):
         self.assertEqual(os.listdir(self.mnt), ["file"])
         self.assertEqual(os.path.realpath(os.path.join(self.mnt, "..")), self.root)
         self.umount()
-        self.fails(1, re.compile(rf"{self.store}: subdir=/a/c: .+"), "mount", self.uri, self.mnt, "-o", "subdir=/a/c")
+        self.fails(1, f"{self.store}: subdir=/a/c: there is no such directory in the file system", "mount", self.uri,
+                   self.mnt, "-o", "subdir=/a/c")
+        self.fails(1, f"{self.store}: subdir=/a/b/file: is not a directory", "mount", self.uri, self.mnt, "-o",
+                   "subdir=/a/b/file")
         self.assertIsNone(mount_entry(self.mnt))
 
     def test_umask(self):
@@ -478,8 +491,10 @@ class MountOptionsCase(MountCase):
         second = os.path.join(self.root, "second")
         os.mkdir(second)
         self.ok("format", other)
-        self.fails(1, re.compile(rf"metrics=127.0.0.1:{port}: cannot listen there .+; choose a free port .+"), "mount",
-                   other, second, "-o", f"metrics=127.0.0.1:{port}")
+        for address, why in ((f"127.0.0.1:{port}", "Address already in use"), (f"nowhere:{port}", "not an IP address"),
+                             (f"192.0.2.1:{port}", "Cannot assign requested address")):
+            self.fails(1, f"metrics={address}: cannot listen there ({why}); choose a free port and an address of this "
+                          "machine", "mount", other, second, "-o", f"metrics={address}")
         self.assertIsNone(mount_entry(second))
         self.ok("fsck", other, "-n")
 
@@ -507,5 +522,10 @@ class MountOptionsCase(MountCase):
 
     def test_a_log_that_cannot_be_written(self):
         self.format()
-        self.fails(1, re.compile(r"/proc/nope/log: .+; name a file that can be written with 'log='"), "mount", self.uri,
-                   self.mnt, "-o", "log=/proc/nope/log")
+        for folder in ("/proc/nope", f"{self.root}/nope"):
+            self.fails(1, f"{folder}/log: log file: its directory does not exist; "
+                          "name a file that can be written with 'log='", "mount", self.uri, self.mnt, "-o",
+                       f"log={folder}/log")
+        self.assertFalse(os.path.exists(f"{self.root}/nope"))
+        self.fails(1, re.compile(rf"{self.root}: .+; name a file that can be written with 'log='"), "mount", self.uri,
+                   self.mnt, "-o", f"log={self.root}")

@@ -38,6 +38,15 @@ class ProcessCase(MountCase):
         with open(f"/proc/{pid}/stat", encoding="utf-8") as status:
             self.assertEqual(status.read().rpartition(")")[2].split()[4], "0", "it has a terminal")
 
+    def test_is_known_by_its_name(self):
+        """As `pkill -HUP -x tifs-mount` looks for it, however it was called."""
+        self.format()
+        for mounted in (lambda: self.mount(), lambda: self.ok(self.uri, self.mnt, name="mount.tifs")):
+            mounted()
+            with open(f"/proc/{self.pid_of_mount(self.mnt)}/comm", encoding="utf-8") as name:
+                self.assertEqual(name.read(), "tifs-mount\n")
+            self.umount()
+
     def test_serves_when_mount_returns(self):
         self.format()
         for _ in range(5):
@@ -145,8 +154,8 @@ class UmountCase(MountCase):
 
     @staticmethod
     def break_writes(pid):
-        """Has every write of the process fail from now on, as a disk that died."""
-        subprocess.run(["prlimit", "--pid", str(pid), "--fsize=1"], check=True)
+        """Has what the process writes beyond the first bytes of its files fail from now on."""
+        subprocess.run(["prlimit", "--pid", str(pid), "--fsize=200000"], check=True)
 
     def test_lazily(self):
         self.format()
@@ -170,6 +179,27 @@ class UmountCase(MountCase):
             self.assertEqual(len(self.read("file")), 32 << 20)
             subprocess.run(["umount", self.mnt], check=True)
             self.ok("fsck", self.uri)
+
+    def test_nothing_to_unmount(self):
+        self.fails(1, f"{self.root}/no: No such file or directory; name a mount point", "umount", f"{self.root}/no")
+        self.fails(1, f"{self.root}/no: No such file or directory; name a mount point or a store's URI", "info",
+                   f"{self.root}/no")
+
+    def test_while_the_old_process_is_slow_info_waits(self):
+        self.format()
+        pid = self.mount()
+        # It goes on in its record, and answers nobody any more.
+        os.unlink(f"/run/tifs/{pid}.sock")
+        os.kill(pid, signal.SIGSTOP)
+        subprocess.run(["umount", "-l", self.mnt], check=True)
+        with subprocess.Popen([self.tifs, "info", self.uri], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True) as process:
+            time.sleep(0.5)
+            self.assertIsNone(process.poll())
+            os.kill(pid, signal.SIGCONT)
+            said = process.communicate(timeout=DEADLINE_S)[0]
+            self.assertEqual(process.returncode, 0, said)
+        self.assertRegex(said, r"(?m)^mounted +no$")
 
     def test_while_the_old_process_is_slow_mount_waits(self):
         self.format()
@@ -283,6 +313,32 @@ class RemountCase(MountCase):
             file.write("x")
         self.assertEqual(self.read("file"), "x")
 
+    def test_what_it_cannot_change_is_refused(self):
+        self.format()
+        self.mount("-o", "strictatime,memory=128MiB")
+        before = mount_entry(self.mnt)["options"]
+        for options, names in (("noatime", "'noatime'"), ("rw,subdir=/x", "'subdir'"), ("ro,noexec", "'noexec'"),
+                               ("memory=256MiB,sync", "'sync', 'memory'")):
+            self.fails(1, f"{self.mnt}: a remount changes ro and rw, not {names}; unmount and mount it with the new "
+                          "options", "mount", self.uri, self.mnt, "-o", f"remount,{options}")
+        other = f"rocks://{self.root}/other"
+        self.fails(1, f"{self.mnt}: {self.uri} is mounted there, not {other}; name what is mounted, or unmount it "
+                      "first", "mount", other, self.mnt, "-o", "remount,ro")
+        self.assertEqual(mount_entry(self.mnt)["options"], before)
+        self.write("file", "text")
+
+    def test_options_that_are_as_they_were_are_taken(self):
+        self.format()
+        self.mount("-o", "noatime,memory=128MiB,umask=022")
+        self.ok("mount", self.uri, self.mnt, "-o", "remount,ro")
+        shown = ",".join(mount_entry(self.mnt)["options"] + mount_entry(self.mnt)["super_options"])
+        self.ok(self.uri, self.mnt, "-o", f"{shown},memory=128MiB,umask=022,nofail,x-a=b,remount,rw", name="mount.tifs")
+        self.write("file", "text")
+        # Neither was asked for.
+        self.ok("mount", self.uri, self.mnt, "-o", "ro,remount")
+        self.ok("mount", self.uri, self.mnt, "-o", "remount,noatime")
+        self.assertIn("ro", mount_entry(self.mnt)["options"])
+
     def test_only_what_is_mounted(self):
         self.fails(1, f"{self.mnt}: no TiFS is mounted there; leave out 'remount'", "mount", self.uri, self.mnt, "-o",
                    "remount,ro")
@@ -310,6 +366,9 @@ class HelperCase(MountCase):
                    name="mount.tifs")
         self.fails(32, re.compile(".+: nothing is mounted there"), self.mnt, name="umount.fuse.tifs")
         self.ok(self.uri, self.mnt, "-f", name="mount.tifs")
+        self.fails(1, re.compile(".+: there is no such option; .+"), self.uri, self.mnt, "-f", "-o", "bogus",
+                   name="mount.tifs")
+        self.fails(1, re.compile(".+: there is no store of the kind .+"), "bad://x", self.mnt, "-f", name="mount.tifs")
         self.assertIsNone(mount_entry(self.mnt))
 
     def test_mount_8_umount_8_and_fstab(self):
@@ -399,6 +458,35 @@ class UserMountCase(MountCase):
         self.assertIn("by pid", out.stdout)
         self.assertIn("text", out.stdout)
         self.assertNotIn("allow_other", out.stdout)
+
+    def test_what_somebody_else_mounted_stays(self):
+        self.format()
+        self.mount()
+        out = self.script(f"""
+              ! $tifs umount {self.mnt}
+              ! $tifs umount --lazy {self.mnt}""")
+        said = f"tifs: {self.mnt}: somebody else mounted it; run as root or as who mounted it\n"
+        self.assertEqual(out.stderr.count(said), 2, out.stderr)
+        self.assertIsNotNone(mount_entry(self.mnt))
+
+    def test_a_device_that_is_for_others(self):
+        os.chmod(self.device, 0o600)
+        out = self.script(f"""
+              mkdir mnt
+              $tifs format rocks://{self.home}/store
+              ! $tifs mount rocks://{self.home}/store mnt""")
+        self.assertIn(f"tifs: {self.home}/mnt: the mount is not permitted (/dev/fuse: Permission denied); mount as "
+                      "root, or have root allow the device with 'chmod 666 /dev/fuse'\n", out.stderr)
+
+    def test_allow_other_needs_a_word_of_root(self):
+        with open("/etc/fuse.conf", encoding="utf-8") as file:
+            if re.search("^user_allow_other", file.read(), re.MULTILINE):
+                self.skipTest("/etc/fuse.conf has user_allow_other")
+        out = self.script(f"""
+              mkdir mnt
+              $tifs format rocks://{self.home}/store
+              ! $tifs mount rocks://{self.home}/store mnt -o allow_other""")
+        self.assertRegex(out.stderr, rf"tifs: {self.home}/mnt: the mount is not permitted .+/etc/fuse.conf")
 
     def test_a_store_of_root_is_closed(self):
         self.format()

@@ -1,5 +1,6 @@
 """Commands on stores that are not mounted: what they do, what they refuse, with which words and exit codes."""
 
+import json
 import os
 import pty
 import re
@@ -18,6 +19,20 @@ class CommandLineCase(CliCase):
     def test_version_names_ours_rocksdb_libfuse_and_the_formats(self):
         self.assertRegex(self.ok("--version"),
                          r"\Atifs \d+\.\d+\.\d+\nRocksDB \d+\.\d+\.\d+\nlibfuse \d+\.\d+\.\d+\nformats read: 1\n\Z")
+
+    def test_version_as_json(self):
+        versions = json.loads(self.ok("--version", "--json"))
+        self.assertEqual(set(versions), {"tifs", "rocksdb", "libfuse", "format_version"})
+        text = self.ok("--version")
+        for part in (f"tifs {versions['tifs']}\n", f"RocksDB {versions['rocksdb']}\n",
+                     f"libfuse {versions['libfuse']}\n", f"formats read: {versions['format_version']}\n"):
+            self.assertIn(part, text)
+
+    def test_usage_lines_can_be_copied(self):
+        for command in COMMANDS:
+            self.assertIn(f"Usage: tifs {command} ", self.ok(command, "--help"))
+        self.assertIn("Usage: tifs volume df ", self.ok("volume", "df", "--help"))
+        self.assertIn("Usage: tifs [", self.ok("--help"))
 
     def test_help_of_every_command(self):
         overview = self.ok("--help")
@@ -57,6 +72,28 @@ class CommandLineCase(CliCase):
             result = subprocess.run([self.tifs, "--version"], stdout=full, stderr=subprocess.PIPE, text=True,
                                     timeout=60, check=False)
         self.assertEqual((result.returncode, result.stderr), (1, "tifs: standard output: No space left on device\n"))
+
+    def test_it_is_said_once(self):
+        self.format()
+        for command in (["info", self.uri], ["info", self.uri, "--json"], ["gc", self.uri], ["gc", self.uri, "--json"],
+                        ["format", f"{self.uri}2"], ["format", f"{self.uri}3", "--json"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                result = subprocess.run([self.tifs, *command], stdout=full, stderr=subprocess.PIPE, text=True,
+                                        timeout=60, check=False)
+            self.assertEqual((result.returncode, result.stderr),
+                             (1, "tifs: standard output: No space left on device\n"), command)
+
+    def test_a_reader_that_has_seen_enough_is_no_error(self):
+        self.format()
+        for command in (["--version"], ["info", self.uri], ["info", self.uri, "--json"], ["fsck", "-n", self.uri],
+                        ["gc", self.uri]):
+            reading, writing = os.pipe()
+            os.close(reading)
+            result = subprocess.run([self.tifs, *command], stdout=writing, stderr=subprocess.PIPE, text=True,
+                                    timeout=60, check=False)
+            os.close(writing)
+            self.assertEqual(result.stderr, "", command)
+            self.assertNotEqual(result.returncode, 0, command)
 
     def test_man_pages_and_completions_know_every_option(self):
         with open(os.path.join(REPOSITORY, "packaging", "completion", "tifs.bash"), encoding="utf-8") as file:
@@ -155,10 +192,17 @@ class FormatCase(CliCase):
                               ("--block-size", "2KiB"), ("--block-size", "0"), ("--block-size", "-1"),
                               ("--block-size", "64XiB"), ("--capacity", "0"), ("--capacity", "many"),
                               ("--capacity", "4KiB"), ("--capacity", "99999999999EiB"), ("--capacity", "15EiB"),
-                              ("--inodes", "0"), ("--inodes", "lots"), ("--name", "x" * 65), ("--name", "a\nb")):
+                              ("--inodes", "0"), ("--inodes", "lots"), ("--name", "x" * 65), ("--name", "a\nb"),
+                              ("--name", "\u202e"), ("--name", "\udcff")):
             with self.subTest(option=option, value=value):
                 self.fails(2, re.compile(r".+: .+; run 'tifs format --help'"), "format", self.uri, option, value)
                 self.assertFalse(os.path.exists(self.store))
+
+    def test_a_name_is_utf_8(self):
+        name = "größe €"
+        self.format("--name", name)
+        self.assertEqual(self.ok_json("info", self.uri)["name"], name)
+        self.assertIn(name, self.ok("info", self.uri))
 
     def test_bad_uris(self):
         self.fails(2, f"{self.store}: is a path, not a store's URI; write 'rocks://{self.store}'",

@@ -367,7 +367,7 @@ TEST_F(FeatureFlagTest, ACompatibleOneHindersNoMount) {
 
 TEST_F(FeatureFlagTest, AReadOnlyCompatibleOneAllowsReadingOnly) {
   SetFlags([](fs::MetaRecord& meta) { meta.read_only_compatible = kUnknown; });
-  EXPECT_EQ(OpenError(false), ErrorCode::kNotSupported);
+  EXPECT_EQ(OpenError(false), ErrorCode::kReadOnly);
   EXPECT_EQ(OpenError(true), kOpened);
 }
 
