@@ -150,7 +150,8 @@ Result<std::unique_ptr<Volume>> Volume::OpenSnapshot(std::unique_ptr<block::Bloc
   constexpr int kAttempts = 5;
   for (int attempt = 1;; ++attempt) {
     const SuperblockCopies copies = TRY(ReadSuperblocks(*device));
-    auto loaded = LoadVolume(*device, copies, {});
+    // Extents that two files have are no hindrance to reading: they are among the Warnings then.
+    auto loaded = LoadVolume(*device, copies, {.report_extents = attempt == kAttempts});
     if (loaded) {
       return std::unique_ptr<Volume>(new Volume(
           std::make_shared<VolumeCore>(std::move(device), options, std::move(*loaded), true)));

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
+#include "volume/journal_record.h"
 #include "volume/superblock.h"
 #include "volume/volume_test_fixture.h"
 
@@ -171,6 +174,54 @@ TEST_F(VolumeCheckTest, AnotherProgramsFirstBlockIsNotOverwrittenUnasked) {
   EXPECT_TRUE(Volume::OpenSnapshot(Disk()).ok());
   EXPECT_TRUE(Check({.repair = true}).is_repaired);
   ExpectAllThere();
+}
+
+// As a bug of ours would leave it: all is whole but what the records say.
+TEST_F(VolumeCheckTest, FilesThatShareExtentsCanStillBeReadOneByOne) {
+  const UnitRange shared{superblock_.DataRegions().back().end() - 1, 1};
+  const uint64_t unit_bytes = superblock_.extent_unit_bytes;
+  const std::string bytes(unit_bytes, 's');
+  ASSERT_TRUE(disk_->Write(shared.start * unit_bytes, bytes).ok());
+  std::string payload;
+  for (const char* name : {"f3", "f4"}) {
+    auto looked = Volume::OpenSnapshot(Disk());
+    ASSERT_TRUE(looked.ok());
+    const uint64_t inode = (*(*looked)->OpenRoot("kv", false))->Stat(name)->inode;
+    EncodeRecord(FileRecord{.inode = inode,
+                            .size_bytes = unit_bytes,
+                            .modified_ns = 1,
+                            .in_place_bytes = unit_bytes,
+                            .from_unit = 0,
+                            .extents = {shared},
+                            .tail = ""},
+                 payload);
+  }
+  BlockHeader header{.kind = BlockKind::kJournal,
+                     .uuid = superblock_.uuid,
+                     .offset_bytes = 0,
+                     .sequence = LastSequence() + 1,
+                     .generation = superblock_.generation,
+                     .mark = LastSequence() + 1,
+                     .payload_bytes = static_cast<uint32_t>(payload.size()),
+                     .flags = BlockHeader::kFirst | BlockHeader::kLast};
+  for (size_t copy = 0; copy < 2; ++copy) {
+    std::string block(kBlockBytes, '\0');
+    std::memcpy(block.data() + kHeaderBytes, payload.data(), payload.size());
+    header.offset_bytes = JournalBlock(copy, header.sequence);
+    SealBlock(header, std::span<char, kBlockBytes>(block.data(), kBlockBytes));
+    ASSERT_TRUE(disk_->Write(header.offset_bytes, block).ok());
+  }
+  EXPECT_EQ(CodeOf(Volume::Open(Disk(), options_)), ErrorCode::kCorrupt);
+  EXPECT_FALSE(Check({.repair = true}).is_sound());
+
+  volume_ = *Volume::OpenSnapshot(Disk());
+  root_ = *volume_->OpenRoot("kv", false);
+  EXPECT_EQ(volume_->Warnings().size(), 1u);
+  EXPECT_EQ(Read("f3"), bytes);
+  EXPECT_EQ(Read("f4"), bytes);
+  EXPECT_EQ(Read("f5"), Pattern(20'000, 5));
+  EXPECT_EQ(Read("f35"), Pattern(300, 35));
+  Stop();
 }
 
 TEST_F(VolumeCheckTest, BothSuperblocksBadIsAnError) {
