@@ -15,7 +15,7 @@ namespace tifs::rocksfs {
 static_assert(TIFS_ROCKSDB_AT_LEAST(7, 8), "rocksfs needs RocksDB 7.8 or newer");
 
 // How the answer of an asynchronous read is delivered.
-#if TIFS_ROCKSDB_AT_LEAST(8, 3)
+#if TIFS_ROCKSDB_AT_LEAST(9, 0)
 using ReadCallback = std::function<void(rocksdb::FSReadRequest&, void*)>;
 #else
 using ReadCallback = std::function<void(const rocksdb::FSReadRequest&, void*)>;
