@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/coding.h"
+#include "block/device_name.h"
 #include "cli/mount_options.h"
 #include "cli/output.h"
 #include "cli/size_text.h"
@@ -138,6 +139,41 @@ std::string MakeHostPort(Random& random) {
          std::to_string(RandomInteger(random) >> random.Below(64));
 }
 
+std::string RunDeviceName(std::string_view text) {
+  const std::string encoded = block::EncodeDeviceParameter(text);
+  if (HasControlCharacters(encoded) || encoded.find_first_of("&?# ") != std::string::npos) {
+    return "not fit for a URI: " + encoded;
+  }
+  const auto decoded = block::DecodeDeviceParameter(encoded);
+  const bool has_nul = text.find('\0') != std::string_view::npos;
+  if (decoded ? has_nul || *decoded != text : !has_nul) return "encoding is not undone by decoding";
+  const auto given = block::DecodeDeviceParameter(text);
+  if (!given) {
+    if (std::string why = CheckError(given.error()); !why.empty()) return why;
+  } else if (given->find('\0') != std::string::npos) {
+    return "decoded to a NUL";
+  }
+  const auto name = block::ParseDeviceName(text);
+  if (!name) return CheckError(name.error());
+  if (name->text != text || has_nul) return "it was written otherwise";
+  const bool has_path =
+      name->kind == block::DeviceKind::kBlock || name->kind == block::DeviceKind::kFile;
+  if (has_path != name->path.starts_with('/')) return "a path that is not absolute, or for nothing";
+  if (has_path && name->path.starts_with("//")) return "a path that POSIX leaves open";
+  return {};
+}
+
+std::string MakeDeviceName(Random& random) {
+  static constexpr std::array<std::string_view, 12> kPieces = {
+      "/dev/", "/", "nvme0n1", "%2F", "%", "%00", "?root=kv", "&", "..", "a b", "\x1b[2J", "//"};
+  static constexpr std::array<std::string_view, 6> kKinds = {
+      "/dev/", "file:/", "mem:", "spdk:", "file:///", ""};
+  std::string text(kKinds[random.Below(kKinds.size())]);
+  if (text == "mem:") return text + MakeSize(random);
+  for (uint64_t i = random.Below(5); i > 0; --i) text += kPieces[random.Below(kPieces.size())];
+  return text;
+}
+
 // Escaping: nothing left that a terminal, a log or a shell would obey.
 std::string RunEscapes(std::string_view text) {
   if (HasControlCharacters(cli::Escaped(text))) return "Escaped leaves control characters";
@@ -155,6 +191,7 @@ constexpr Target kTargets[] = {
     {"count", RunCount, MakeSize},
     {"mount_options", RunMountOptions, MakeMountOptions},
     {"host_port", RunHostPort, MakeHostPort},
+    {"device_name", RunDeviceName, MakeDeviceName},
     {"escapes", RunEscapes, MakeText},
 };
 
