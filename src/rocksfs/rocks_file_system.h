@@ -39,8 +39,10 @@ struct RocksFileSystemOptions {
 //
 // Orders, so that a crash between two steps leaves a state in which nobody is misled:
 //   delete, rename away  the base's hidden copy first, durably: it must not show up again
-//   rename over a name   the volume's record first: it hides the base's copy, which goes after it
-//   base over volume     the base's rename, durably; then the volume's name goes
+//   rename over a name   the volume's record first, durably if the base has a copy, which it hides
+//                        and which goes after it, durably
+//   base over volume     a link on the base, hidden and durable; the volume's name goes, durably;
+//                        then the old name. A crash may leave both names, never none
 //   remove a directory   the volume's first
 //   rename a directory   the base's first, durably: a database in between does not open, instead of
 //                        being created anew around its tables
@@ -221,6 +223,8 @@ class RocksFileSystem : public rocksdb::FileSystem {
   rocksdb::IOStatus SyncBaseParent(const std::string& base_path);
   // A copy that the volume's hides goes, so that no crash brings it back. Well if there is none.
   rocksdb::IOStatus RemoveHiddenCopy(const std::string& base_path);
+  // What was done on names of the volume is durable.
+  Status CommitVolume();
   rocksdb::IOStatus RenameVolumeFile(const Place& from, const Place& to, const std::string& shown);
   rocksdb::IOStatus RenameBaseFile(const Place& from, const Place& to, const std::string& shown);
   rocksdb::IOStatus RenameDirectory(const Place& from, const Place& to, const std::string& shown);

@@ -58,6 +58,8 @@ IOStatus RocksFileSystem::RemoveHiddenCopy(const std::string& base_path) {
   return status.ok() ? SyncBaseParent(base_path) : status;
 }
 
+Status RocksFileSystem::CommitVolume() { return TRY(root_->Make())->SyncDirectory(""); }
+
 // --- looking ---
 
 IOStatus RocksFileSystem::FileExists(const std::string& path, const IOOptions& options,
@@ -267,19 +269,36 @@ IOStatus RocksFileSystem::RenameVolumeFile(const Place& from, const Place& to,
     return root.Rename(from.paths.volume, to.paths.volume);
   });
   if (!renamed) return ToIOStatus(renamed, shown);
-  // It is hidden by now; that it goes for good is the part of whoever removes the name.
-  IOStatus removed = base_->DeleteFile(to.paths.base, IOOptions(), nullptr);
-  return rocksfs::IsMissing(removed) ? IOStatus::OK() : removed;
+  IOStatus replaced = base_->FileExists(to.paths.base, IOOptions(), nullptr);
+  if (rocksfs::IsMissing(replaced)) return IOStatus::OK();
+  if (!replaced.ok()) return replaced;
+  // While the record may still be lost, the copy is all that the name has. Afterwards it goes for
+  // good: who removes the name finds none, and must not have to ask whether that is durable.
+  if (const Status durable = CommitVolume(); !durable) return ToIOStatus(durable, shown);
+  return RemoveHiddenCopy(to.paths.base);
 }
 
 IOStatus RocksFileSystem::RenameBaseFile(const Place& from, const Place& to,
                                          const std::string& shown) {
   const Result<Found> hides = Look(to);
   if (!hides) return ToIOStatus(hides, shown);
-  IOStatus status = base_->RenameFile(from.paths.base, to.paths.base, IOOptions(), nullptr);
-  if (!status.ok() || !*hides) return status;
-  if (status = SyncBaseParent(to.paths.base); !status.ok()) return status;
-  return ToIOStatus(to.root->Unlink(to.paths.volume), shown);
+  if (!*hides) {
+    return base_->RenameFile(from.paths.base, to.paths.base, IOOptions(), nullptr);
+  }
+  if (IOStatus status = RemoveHiddenCopy(to.paths.base); !status.ok()) return status;
+  // As a link first: hidden by the volume's name, the bytes would have no name at all. A base that
+  // has no links leaves that to chance.
+  IOStatus status = base_->LinkFile(from.paths.base, to.paths.base, IOOptions(), nullptr);
+  const bool is_linked = status.ok();
+  if (status.IsNotSupported()) {
+    status = base_->RenameFile(from.paths.base, to.paths.base, IOOptions(), nullptr);
+  }
+  if (status.ok()) status = SyncBaseParent(to.paths.base);
+  if (!status.ok()) return status;
+  Status unlinked = to.root->Unlink(to.paths.volume);
+  if (unlinked) unlinked = CommitVolume();
+  if (!unlinked || !is_linked) return ToIOStatus(unlinked, shown);
+  return base_->DeleteFile(from.paths.base, IOOptions(), nullptr);
 }
 
 IOStatus RocksFileSystem::RenameDirectory(const Place& from, const Place& to,

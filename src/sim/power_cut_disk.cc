@@ -225,6 +225,8 @@ Status PowerCutDisk::Rename(const std::string& from, const std::string& to) {
   Place source = TRY(FindPlace(from));
   Place target = TRY(FindPlace(to));
   std::shared_ptr<Node> node = TRY(Find(from));
+  const auto replaced = target.directory->entries.find(target.name);
+  if (replaced != target.directory->entries.end() && replaced->second == node) return {};
   const Status alive = Changing();
   Change({{source.directory, source.name, nullptr}, {target.directory, target.name, node}});
   if (!alive) return PowerIsOff();

@@ -82,7 +82,7 @@ class PowerCutDisk : private PowerSupply::Medium {
   Status MakeDirectory(const std::string& path);
   Status RemoveDirectory(const std::string& path);
   Status Remove(const std::string& path);
-  // Replaces a file at `to`.
+  // Replaces a file at `to`. Two names of one file stay so, as POSIX has it.
   Status Rename(const std::string& from, const std::string& to);
   Status Link(const std::string& from, const std::string& to);
   Status SyncDirectory(const std::string& path);
