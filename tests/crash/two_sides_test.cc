@@ -71,12 +71,12 @@ std::string TrySequences(const SidesOptions& options, size_t length, size_t stri
 TEST(TwoSidesTest, OneOperation) { EXPECT_EQ(TrySequences({}, 1, 1, 50), ""); }
 
 TEST(TwoSidesTest, TwoOperations) {
-  EXPECT_EQ(TrySequences({}, 2, 1, sim::Options().full_length ? 50 : 6), "");
+  EXPECT_EQ(TrySequences({}, 2, 1, sim::Options().full_length ? 50 : 4), "");
 }
 
 TEST(TwoSidesTest, ThreeOperations) {
   const bool is_long = sim::Options().full_length;
-  EXPECT_EQ(TrySequences({}, 3, is_long ? 1 : 5, is_long ? 4 : 1), "");
+  EXPECT_EQ(TrySequences({}, 3, is_long ? 1 : 9, is_long ? 4 : 1), "");
 }
 
 // --- leaving out any one kind of sync must make it fail ---
