@@ -31,24 +31,33 @@ IoSchedulerOptions Options() {
 class RecordingDevice : public ForwardingDevice {
  public:
   explicit RecordingDevice(BlockDevice& base) : ForwardingDevice(base) {}
+  // Read and cleared by tests with one thread.
   std::vector<uint64_t> reads;
   std::vector<uint64_t> writes;
   std::vector<size_t> batches;
 
  protected:
   Status DoRead(uint64_t offset_bytes, std::span<char> out) override {
-    reads.push_back(out.size());
+    Note(reads, out.size());
     return base().Read(offset_bytes, out);
   }
   Status DoWrite(uint64_t offset_bytes, std::span<const char> data,
                  Durability durability) override {
-    writes.push_back(data.size());
+    Note(writes, data.size());
     return base().Write(offset_bytes, data, durability);
   }
   void DoRun(std::span<IoRequest> requests) override {
-    batches.push_back(requests.size());
+    Note(batches, requests.size());
     (void)base().Run(requests);
   }
+
+ private:
+  void Note(std::vector<uint64_t>& list, uint64_t size) {
+    MutexLock lock(mutex_);
+    list.push_back(size);
+  }
+
+  Mutex mutex_;
 };
 
 class IoSchedulerTest : public testing::Test {
