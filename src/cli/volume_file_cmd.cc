@@ -43,8 +43,24 @@ Error LocalError(const std::string& file, int error_number, std::string_view way
   return Explained(error.code(), Escaped(file), error.detail(), way_out);
 }
 
+// A file of either kind, to be read.
+struct FileToRead {
+  std::unique_ptr<File> plain;
+  std::unique_ptr<volume::SparseFile> sparse;
+
+  // Fewer only at the end.
+  Result<size_t> ReadAt(uint64_t offset, std::span<char> out) {
+    if (plain) return plain->ReadAt(offset, out);
+    const uint64_t size = sparse->size_bytes();
+    const size_t there = offset < size ? std::min<uint64_t>(out.size(), size - offset) : 0;
+    TRY(sparse->ReadAt(offset, out.first(there)));
+    return there;
+  }
+};
+
 // The whole of a file on the volume, in pieces. `sink` answers false, or with an error, to stop.
-Result<bool> ReadWhole(File& file, const std::function<Result<bool>(std::string_view)>& sink) {
+Result<bool> ReadWhole(FileToRead& file,
+                       const std::function<Result<bool>(std::string_view)>& sink) {
   std::string buffer(kChunkBytes, '\0');
   for (uint64_t offset = 0;;) {
     const size_t size = TRY(file.ReadAt(offset, buffer));
@@ -54,18 +70,24 @@ Result<bool> ReadWhole(File& file, const std::function<Result<bool>(std::string_
   }
 }
 
-Result<std::unique_ptr<File>> OpenFileToRead(Volume& volume, const VolumeFileArguments& arguments,
-                                             const VolumePath& path) {
+Result<FileToRead> OpenFileToRead(Volume& volume, const VolumeFileArguments& arguments,
+                                  const VolumePath& path) {
   const auto root = TRY(OpenRootOf(volume, arguments.device, path));
-  auto file = root->Open(path.path, {});
+  auto open = [&]() -> Result<FileToRead> {
+    if (TRY(root->Stat(path.path)).kind == InodeKind::kSparseFile) {
+      return FileToRead{.plain = nullptr, .sparse = TRY(root->OpenSparse(path.path, {}))};
+    }
+    return FileToRead{.plain = TRY(root->Open(path.path, {})), .sparse = nullptr};
+  };
+  auto file = open();
   if (!file) return PathError(arguments.device, path, std::move(file).error());
   return file;
 }
 
 Result<int> Cat(const VolumeFileArguments& arguments, const VolumePath& path) {
   const auto volume = TRY(OpenToRead(arguments.device));
-  const auto file = TRY(OpenFileToRead(*volume, arguments, path));
-  auto done = ReadWhole(*file, [](std::string_view bytes) { return PrintText(bytes); });
+  auto file = TRY(OpenFileToRead(*volume, arguments, path));
+  auto done = ReadWhole(file, [](std::string_view bytes) { return PrintText(bytes); });
   if (!done) return PathError(arguments.device, path, std::move(done).error());
   return *done ? kExitDone : kExitFailed;
 }
@@ -83,7 +105,7 @@ Status WriteAll(const std::string& name, int fd, std::string_view bytes) {
 }
 
 // Nothing at `name` is touched before all is written and synced beside it.
-Status CopyOut(File& file, const VolumeFileArguments& arguments, const VolumePath& path,
+Status CopyOut(FileToRead& file, const VolumeFileArguments& arguments, const VolumePath& path,
                const StopSignals& stop) {
   const std::string& name = arguments.file;
   const std::string beside = fmt::format("{}.tifs-get-{}", name, ::getpid());
@@ -120,8 +142,8 @@ Result<int> Get(const VolumeFileArguments& arguments, const VolumePath& path) {
   }
   const StopSignals stop;
   const auto volume = TRY(OpenToRead(arguments.device));
-  const auto file = TRY(OpenFileToRead(*volume, arguments, path));
-  TRY(CopyOut(*file, arguments, path, stop));
+  auto file = TRY(OpenFileToRead(*volume, arguments, path));
+  TRY(CopyOut(file, arguments, path, stop));
   return kExitDone;
 }
 
@@ -216,7 +238,7 @@ Result<std::string> DescribeVictim(const VolumeFileArguments& arguments, const V
   const auto root = TRY(OpenRootOf(*volume, arguments.device, path));
   auto stat = root->Stat(path.path);
   if (!stat) return PathError(arguments.device, path, std::move(stat).error());
-  if (stat->kind == InodeKind::kFile) {
+  if (stat->kind != InodeKind::kDirectory) {
     return fmt::format("the file {} ({})", Escaped(path.ToString()), FormatSize(stat->size_bytes));
   }
   const auto entries = root->List(path.path);
@@ -231,7 +253,8 @@ Status Remove(Volume& volume, const VolumePath& path) {
   if (path.path.empty()) return volume.RemoveRoot(path.root);
   const auto root = TRY(volume.OpenRoot(path.root, /*create=*/false));
   const FileStat stat = TRY(root->Stat(path.path));
-  return stat.kind == InodeKind::kFile ? root->Unlink(path.path) : root->RemoveDirectory(path.path);
+  return stat.kind == InodeKind::kDirectory ? root->RemoveDirectory(path.path)
+                                            : root->Unlink(path.path);
 }
 
 Result<int> Rm(const VolumeFileArguments& arguments, const VolumePath& path) {

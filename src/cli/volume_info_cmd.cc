@@ -203,7 +203,7 @@ Result<std::vector<DirectoryEntry>> EntriesOf(const VolumeInfoArguments& argumen
   const auto root = TRY(OpenRootOf(volume, arguments.device, path));
   auto stat = root->Stat(path.path);
   if (!stat) return PathError(arguments.device, path, std::move(stat).error());
-  if (stat->kind == InodeKind::kFile) {
+  if (stat->kind != InodeKind::kDirectory) {
     std::vector<DirectoryEntry> entries;
     entries.push_back({.name = path.Name(), .stat = *stat});
     return entries;
@@ -214,7 +214,12 @@ Result<std::vector<DirectoryEntry>> EntriesOf(const VolumeInfoArguments& argumen
 }
 
 std::string_view KindText(InodeKind kind) {
-  return kind == InodeKind::kDirectory ? "directory" : "file";
+  switch (kind) {
+    case InodeKind::kFile: return "file";
+    case InodeKind::kDirectory: return "directory";
+    case InodeKind::kSparseFile: return "sparse file";
+  }
+  return "";
 }
 
 Json LsJson(const VolumeInfoArguments& arguments, const std::vector<DirectoryEntry>& entries) {

@@ -19,7 +19,7 @@ bool IsDirectoryStat(const std::optional<volume::FileStat>& found) {
 }
 
 bool IsFileStat(const std::optional<volume::FileStat>& found) {
-  return found && found->kind == volume::InodeKind::kFile;
+  return found && found->kind != volume::InodeKind::kDirectory;
 }
 
 IOStatus Refuse(ErrorCode code, const char* context, const std::string& path) {
@@ -112,7 +112,7 @@ IOStatus RocksFileSystem::GetChildrenFileAttributes(const std::string& path,
   if (!entries) return ToIOStatus(entries, path);
   std::set<std::string> files, directories;
   for (const volume::DirectoryEntry& entry : *entries) {
-    const bool is_file = entry.stat.kind == volume::InodeKind::kFile;
+    const bool is_file = entry.stat.kind != volume::InodeKind::kDirectory;
     (is_file ? files : directories).insert(entry.name);
   }
   std::erase_if(*result, [&](const auto& child) { return files.contains(child.name); });

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "volume/extent_map.h"
 #include "volume/table_scan.h"
 
 namespace tifs::volume {
@@ -11,10 +12,16 @@ namespace {
 
 Error DoesNotFit(const char* why) { return Error(ErrorCode::kCorrupt, "journal", why); }
 
-// Of one extent, so that its length fits a record.
-constexpr uint64_t kMaxExtentUnits = uint64_t{1} << 31;
+uint64_t EncodedBytesOf(const Inode& inode) {
+  return inode.kind == InodeKind::kSparseFile ? inode.extents.size() * kEncodedRunBytes
+                                              : inode.extents.size() * kEncodedExtentBytes;
+}
 
 }  // namespace
+
+uint64_t Inode::allocated_units() const {
+  return kind == InodeKind::kSparseFile ? CountUnits(extents) : units();
+}
 
 FileTable::FileTable(uint64_t unit_bytes) : unit_bytes_(unit_bytes) {
   top_ = &inodes_.try_emplace(kTopInode, kTopInode, InodeKind::kDirectory).first->second;
@@ -81,15 +88,20 @@ void FileTable::RemoveName(Inode& inode, Directory::iterator entry, Inode& paren
 
 void FileTable::EraseIfUnused(Inode& inode, std::vector<UnitRange>& freed) {
   if (inode.names() != 0) return;
-  if (inode.kind == InodeKind::kFile && inode.open != nullptr) return;
+  if (inode.is_open()) return;
   EraseOrphan(inode, freed);
 }
 
 void FileTable::EraseOrphan(Inode& inode, std::vector<UnitRange>& freed) {
   CHECK(inode.names() == 0);
+  if (inode.kind == InodeKind::kSparseFile) {
+    for (const Extent& run : inode.extents) freed.push_back(run.units);
+    encoded_bytes_ -= EncodedBytesOf(inode);
+    inode.extents.clear();
+  }
   CutExtents(inode, 0, freed);
   encoded_bytes_ -= kEncodedInodeBytes;
-  (inode.kind == InodeKind::kFile ? files_ : directories_) -= 1;
+  (inode.is_directory() ? directories_ : files_) -= 1;
   inodes_.erase(inode.number);
 }
 
@@ -97,7 +109,7 @@ Inode* FileTable::Insert(uint64_t number, InodeKind kind) {
   const auto [at, added] = inodes_.try_emplace(number, number, kind);
   if (!added) return nullptr;
   if (kind == InodeKind::kDirectory) at->second.entries = std::make_unique<Directory>();
-  (kind == InodeKind::kFile ? files_ : directories_) += 1;
+  (kind == InodeKind::kDirectory ? directories_ : files_) += 1;
   encoded_bytes_ += kEncodedInodeBytes;
   return &at->second;
 }
@@ -128,7 +140,7 @@ Status FileTable::Apply(const LinkRecord& record) {
   Inode* parent = FindDirectory(record.parent);
   Inode* inode = Find(record.inode);
   if (parent == nullptr) return DoesNotFit("the parent is no directory");
-  if (inode == nullptr || inode->kind != InodeKind::kFile || inode->names() == 0) {
+  if (inode == nullptr || inode->is_directory() || inode->names() == 0) {
     return DoesNotFit("there is no such file");
   }
   if (Lookup(*parent, record.name) != nullptr) return DoesNotFit("the name is taken");
@@ -169,8 +181,8 @@ Status FileTable::Apply(const RenameRecord& record, std::vector<UnitRange>& free
     return DoesNotFit("the new name is not that inode's");
   }
   if (replaced == &inode) return DoesNotFit("both names are the same file's");
-  if (replaced != nullptr &&
-      (replaced->kind != inode.kind || (replaced->entries && !replaced->entries->empty()))) {
+  if (replaced != nullptr && (replaced->is_directory() != inode.is_directory() ||
+                              (replaced->entries && !replaced->entries->empty()))) {
     return DoesNotFit("what has the new name cannot be replaced");
   }
   if (inode.kind == InodeKind::kDirectory && IsWithin(*to_parent, inode)) {
@@ -208,6 +220,41 @@ Status FileTable::Apply(const FileRecord& record) {
   inode->size_bytes = record.size_bytes;
   inode->modified_ns = record.modified_ns;
   return {};
+}
+
+Status FileTable::Apply(const MapRecord& record, std::vector<UnitRange>& freed) {
+  Inode* inode = Find(record.inode);
+  if (inode == nullptr || inode->kind != InodeKind::kSparseFile) {
+    return DoesNotFit("there is no such sparse file");
+  }
+  const uint64_t max_units = kMaxFileBytes / unit_bytes_;
+  for (const Extent& run : record.runs) {
+    if (run.units.count == 0 || run.units.count > kMaxExtentUnits || run.file_unit > max_units ||
+        run.file_end() > max_units || run.units.start > kMaxDeviceBytes) {
+      return DoesNotFit("an extent");
+    }
+  }
+  Touch(*inode);
+  encoded_bytes_ -= EncodedBytesOf(*inode);
+  std::vector<Extent> erased;
+  for (const Extent& run : record.runs) {
+    EraseRuns(inode->extents, run.file_unit, run.file_end(), erased);
+    if (run.units.start != MapRecord::kHole) InsertRun(inode->extents, run);
+  }
+  for (const Extent& run : erased) freed.push_back(run.units);
+  encoded_bytes_ += EncodedBytesOf(*inode);
+  inode->committed_bytes = record.size_bytes;
+  inode->size_bytes = record.size_bytes;
+  inode->modified_ns = record.modified_ns;
+  return {};
+}
+
+bool FileTable::AppendRun(Inode& inode, const Extent& run) {
+  if (run.file_unit < inode.units() || run.file_end() > kMaxFileBytes / unit_bytes_) return false;
+  encoded_bytes_ -= EncodedBytesOf(inode);
+  InsertRun(inode.extents, run);
+  encoded_bytes_ += EncodedBytesOf(inode);
+  return true;
 }
 
 void FileTable::SetCommitted(Inode& inode, uint64_t bytes) {

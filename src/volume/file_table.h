@@ -15,6 +15,7 @@
 namespace tifs::volume {
 
 class OpenFile;
+class SparseFile;
 class TableScan;
 struct Inode;
 
@@ -27,14 +28,6 @@ struct Name {
   bool operator==(const Name&) const = default;
 };
 
-// A run of a file's extent units: its units from `file_unit` on lie at `units` of the device.
-struct Extent {
-  uint64_t file_unit = 0;
-  UnitRange units;
-
-  uint64_t file_end() const { return file_unit + units.count; }
-};
-
 // A file or directory in memory. An inode without a name is an orphan: deleted, and open.
 struct Inode {
   Inode(uint64_t inode_number, InodeKind inode_kind) : number(inode_number), kind(inode_kind) {}
@@ -43,7 +36,12 @@ struct Inode {
     return (first_name.parent != nullptr ? 1 : 0) +
            (more_names ? static_cast<uint32_t>(more_names->size()) : 0);
   }
+  // Up to the end of the last extent.
   uint64_t units() const { return extents.empty() ? 0 : extents.back().file_end(); }
+  // Of the device.
+  uint64_t allocated_units() const;
+  bool is_directory() const { return kind == InodeKind::kDirectory; }
+  bool is_open() const { return open != nullptr || open_sparse != nullptr; }
 
   const uint64_t number;
   const InodeKind kind;
@@ -54,16 +52,18 @@ struct Inode {
   Name first_name;
   std::unique_ptr<std::vector<Name>> more_names;
   std::unique_ptr<Directory> entries;  // of a directory
-  // What the journal says; the extents that cover it are in the journal, too. At most size_bytes.
+  // What the journal says; the extents that cover it are in the journal, too. At most size_bytes,
+  // but of a sparse file that was cut.
   uint64_t committed_bytes = 0;
   // What users see. Written by whoever holds the open file exclusively; read by anyone.
   std::atomic<uint64_t> size_bytes{0};
   std::atomic<int64_t> modified_ns{0};
   // Ascending, without gaps from 0. Changed under the tables' lock and the open file's both, read
-  // under either.
+  // under either. Of a sparse file: those that the journal has, with holes between them.
   std::vector<Extent> extents;
   // Files that are open; not owned.
   OpenFile* open = nullptr;
+  SparseFile* open_sparse = nullptr;
 };
 
 // All files and directories, in memory: what the checkpoint and the journal together say, and what
@@ -95,12 +95,16 @@ class FileTable {
   Status Apply(const RenameRecord& record, std::vector<UnitRange>& freed);
   // Of a file that nobody has open. That its extents are free is not checked here.
   Status Apply(const FileRecord& record);
+  // Of a sparse file. What is not mapped any more is appended to `freed`.
+  Status Apply(const MapRecord& record, std::vector<UnitRange>& freed);
 
   // --- what needs no record, or has one made by the caller ---
 
   // `bytes` are what the journal says from now on.
   void SetCommitted(Inode& inode, uint64_t bytes);
   void AppendExtent(Inode& inode, UnitRange units);
+  // One more extent of a sparse file, behind those it has; false if it is not behind them.
+  bool AppendRun(Inode& inode, const Extent& run);
   // Cuts what lies beyond the first `units`, and appends it to `freed`.
   void CutExtents(Inode& inode, uint64_t units, std::vector<UnitRange>& freed);
   // The last handle of an orphan is gone.

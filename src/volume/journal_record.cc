@@ -17,6 +17,7 @@ enum class RecordType : uint8_t {
   kRename = 4,
   kFile = 5,
   kCheckpoint = 6,
+  kMap = 7,
 };
 
 void EncodeName(Encoder& encoder, std::string_view name) {
@@ -80,6 +81,19 @@ struct RecordEncoder {
     Type(RecordType::kCheckpoint);
     out.Fixed(record.number);
   }
+  void operator()(const MapRecord& record) {
+    CHECK(record.runs.size() <= kMaxRecordExtents);
+    Type(RecordType::kMap);
+    out.Fixed(record.inode);
+    out.Fixed(record.size_bytes);
+    Times(record.modified_ns);
+    out.Fixed(static_cast<uint32_t>(record.runs.size()));
+    for (const Extent& run : record.runs) {
+      out.Fixed(run.file_unit);
+      out.Fixed(run.units.start);
+      out.Fixed(static_cast<uint32_t>(run.units.count));
+    }
+  }
 };
 
 class RecordDecoder {
@@ -100,6 +114,7 @@ class RecordDecoder {
       case RecordType::kRename: return DecodeRename();
       case RecordType::kFile: return DecodeFile();
       case RecordType::kCheckpoint: return CheckpointRecord{.number = U64()};
+      case RecordType::kMap: return DecodeMap();
     }
     return std::nullopt;
   }
@@ -114,7 +129,8 @@ class RecordDecoder {
   Record DecodeCreate() {
     CreateRecord record{.parent = U64(), .inode = U64()};
     record.kind = static_cast<InodeKind>(in_.Fixed<uint8_t>());
-    sound_ = record.kind == InodeKind::kFile || record.kind == InodeKind::kDirectory;
+    sound_ = record.kind == InodeKind::kFile || record.kind == InodeKind::kDirectory ||
+             record.kind == InodeKind::kSparseFile;
     record.modified_ns = static_cast<int64_t>(U64());
     record.name = Name();
     return record;
@@ -153,6 +169,22 @@ class RecordDecoder {
       record.extents.push_back({start, in_.Fixed<uint32_t>()});
     }
     record.tail = in_.Rest();
+    return record;
+  }
+
+  Record DecodeMap() {
+    MapRecord record{.inode = U64(), .size_bytes = U64()};
+    record.modified_ns = static_cast<int64_t>(U64());
+    const auto runs = in_.Fixed<uint32_t>();
+    sound_ = runs <= kMaxRecordExtents && record.size_bytes <= kMaxFileBytes &&
+             in_.remaining() == runs * kEncodedRunBytes;
+    if (!sound_) return record;
+    record.runs.reserve(runs);
+    for (uint32_t i = 0; i < runs; ++i) {
+      const uint64_t file_unit = U64();
+      const uint64_t start = U64();
+      record.runs.push_back({file_unit, {start, in_.Fixed<uint32_t>()}});
+    }
     return record;
   }
 
@@ -201,6 +233,9 @@ std::string RecordText(const Record& record) {
     }
     std::string operator()(const CheckpointRecord& r) {
       return fmt::format("checkpoint {}", r.number);
+    }
+    std::string operator()(const MapRecord& r) {
+      return fmt::format("map {}: {} runs, {} bytes", r.inode, r.runs.size(), r.size_bytes);
     }
   };
   return std::visit(Text{}, record);

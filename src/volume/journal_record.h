@@ -58,18 +58,31 @@ struct FileRecord {
   bool operator==(const FileRecord&) const = default;
 };
 
+struct MapRecord {
+  // A run that begins here is a hole: the superblock is there, never data.
+  static constexpr uint64_t kHole = 0;
+
+  uint64_t inode = 0;
+  uint64_t size_bytes = 0;
+  int64_t modified_ns = 0;
+  std::vector<Extent> runs;
+  bool operator==(const MapRecord&) const = default;
+};
+
 struct CheckpointRecord {
   uint64_t number = 0;
   bool operator==(const CheckpointRecord&) const = default;
 };
 
 using Record = std::variant<CreateRecord, LinkRecord, UnlinkRecord, RenameRecord, FileRecord,
-                            CheckpointRecord>;
+                            CheckpointRecord, MapRecord>;
 
 // What one file record may hold, so that every record fits kMaxRecordBytes.
 inline constexpr size_t kMaxRecordExtents = 256;
 inline constexpr size_t kMaxRecordTail = 4096;
 inline constexpr size_t kMaxRecordBytes = 8192;
+// What an extent of a sparse file takes, in a record and in a checkpoint.
+inline constexpr uint64_t kEncodedRunBytes = 20;
 
 // Appends the record with its length before it.
 void EncodeRecord(const Record& record, std::string& out);

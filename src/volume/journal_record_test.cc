@@ -22,6 +22,10 @@ const Record kRecords[] = {
                .extents = {{7, 1}, {19, 3}},
                .tail = "end"},
     CheckpointRecord{.number = 12},
+    MapRecord{.inode = 5,
+              .size_bytes = 1'000'000,
+              .modified_ns = -1,
+              .runs = {{7, {30, 2}}, {1'000'000'000'000, {MapRecord::kHole, 3}}}},
 };
 
 TEST(JournalRecordTest, RecordsAreReadAsTheyWereWritten) {
@@ -53,6 +57,15 @@ TEST(JournalRecordTest, RecordsHaveTheirGoldenBytes) {
   std::string wanted("\x3e\0\0\0\5", 5);
   for (const char value : {3, 5, 6, 4, 0}) wanted += std::string(1, value) + std::string(7, '\0');
   wanted += std::string("\1\0\0\0\1\0\0\0\10\0\0\0\0\0\0\0\1\0\0\0e", 21);
+  EXPECT_EQ(bytes, wanted);
+  bytes.clear();
+  EncodeRecord(MapRecord{.inode = 3, .size_bytes = 5, .modified_ns = 6, .runs = {{9, {8, 1}}}},
+               bytes);
+  wanted = std::string("\x31\0\0\0\7", 5);
+  for (const char value : {3, 5, 6}) wanted += std::string(1, value) + std::string(7, '\0');
+  wanted += std::string("\1\0\0\0", 4);
+  for (const char value : {9, 8}) wanted += std::string(1, value) + std::string(7, '\0');
+  wanted += std::string("\1\0\0\0", 4);
   EXPECT_EQ(bytes, wanted);
 }
 

@@ -79,6 +79,7 @@ struct RecordApplier {
     loaded.redo.Apply(record);
     return {};
   }
+  Status operator()(const MapRecord& record) { return loaded.table->Apply(record, freed); }
   Status operator()(const CheckpointRecord& record) {
     if (record.number > loaded.checkpoint_number) {
       Warn(loaded, fmt::format("checkpoint {} is damaged; {} and the journal since were used",

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "volume/open_file.h"
+#include "volume/sparse_file.h"
 #include "volume/volume_core.h"
 
 namespace tifs::volume {
@@ -16,7 +17,7 @@ FileStat StatOf(const Inode& inode, uint64_t unit_bytes) {
           .kind = inode.kind,
           .links = inode.names(),
           .size_bytes = inode.size_bytes,
-          .allocated_bytes = inode.units() * unit_bytes,
+          .allocated_bytes = inode.allocated_units() * unit_bytes,
           .modified_ns = inode.modified_ns};
 }
 
@@ -95,10 +96,10 @@ void RemoveEntry(VolumeCore& core, const Place& place) REQUIRES(core.tables()) {
 
 Status CheckReplaceable(const Inode& inode, const Inode* replaced) {
   if (replaced == nullptr) return {};
-  if (inode.kind == InodeKind::kFile && replaced->kind == InodeKind::kDirectory) {
+  if (!inode.is_directory() && replaced->is_directory()) {
     return Error(ErrorCode::kIsDirectory, "volume");
   }
-  if (inode.kind == InodeKind::kDirectory && replaced->kind == InodeKind::kFile) {
+  if (inode.is_directory() && !replaced->is_directory()) {
     return Error(ErrorCode::kNotDirectory, "volume");
   }
   if (replaced->entries && !replaced->entries->empty()) {
@@ -138,6 +139,9 @@ Result<std::unique_ptr<File>> Root::Open(std::string_view path, OpenMode mode) {
     if (place.inode->kind == InodeKind::kDirectory) {
       return Error(ErrorCode::kIsDirectory, "volume");
     }
+    if (place.inode->kind == InodeKind::kSparseFile) {
+      return Error(ErrorCode::kNotSupported, "volume", "a sparse file");
+    }
     file = core_->Attach(*place.inode);
     if (mode.write) file->AddWriter(core_->TakeUnsynced(*place.inode));
   }
@@ -148,6 +152,36 @@ Result<std::unique_ptr<File>> Root::Open(std::string_view path, OpenMode mode) {
   if (mode.truncate) TRY(handle->Truncate(0));
   if (is_new) TRY(core_->AfterChange());
   return handle;
+}
+
+Result<std::unique_ptr<SparseFile>> Root::OpenSparse(std::string_view path, SparseMode mode) {
+  TRY(mode.write || mode.create ? core_->CheckWritable() : core_->CheckReadable());
+  if (mode.create) TRY(core_->RequireFeature(Superblock::kSparseFiles));
+  std::unique_ptr<SparseFile> file;
+  bool is_new = false;
+  {
+    std::optional<JournalRoom> room;
+    if (mode.create) room.emplace(TRY(core_->Reserve()));
+    MutexLock lock(core_->tables());
+    Place place = TRY(Resolve(core_->table(), inode_, path));
+    if (place.inode == nullptr) {
+      if (!mode.create) return Error(ErrorCode::kNotFound, "volume");
+      place.inode = TRY(Create(*core_, place, InodeKind::kSparseFile));
+      is_new = true;
+    }
+    if (place.inode->is_directory()) return Error(ErrorCode::kIsDirectory, "volume");
+    if (place.inode->kind != InodeKind::kSparseFile) {
+      return Error(ErrorCode::kNotSupported, "volume", "no sparse file");
+    }
+    if (place.inode->open_sparse != nullptr) {
+      return Error(ErrorCode::kBusy, "volume", "the file is open");
+    }
+    file.reset(new SparseFile(core_, *place.inode, mode));
+    core_->Attach(*file, *place.inode);
+  }
+  if (mode.write) TRY(file->ClearTail());
+  if (is_new) TRY(core_->AfterChange());
+  return file;
 }
 
 Status Root::Truncate(std::string_view path, uint64_t size_bytes) {

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "volume/file.h"
+#include "volume/sparse_file.h"
 
 namespace tifs::volume {
 
@@ -56,6 +57,9 @@ class Root {
 
   // kExists with `exclusive`, kIsDirectory.
   Result<std::unique_ptr<File>> Open(std::string_view path, OpenMode mode);
+  // A file with holes (volume/sparse_file.h); a file of one kind is never opened as the other
+  // (kNotSupported). kBusy: it is open, for one has it at a time.
+  Result<std::unique_ptr<SparseFile>> OpenSparse(std::string_view path, SparseMode mode);
   Result<FileStat> Stat(std::string_view path) const;
   // By name. `stat` of all entries is of one instant.
   Result<std::vector<DirectoryEntry>> List(std::string_view path) const;

@@ -100,7 +100,7 @@ std::optional<std::string> DecodeText(Decoder& in, size_t max) {
 }
 
 Status CheckFeatures(const Superblock& s) {
-  if (s.incompatible == 0) return {};
+  if ((s.incompatible & ~Superblock::kSparseFiles) == 0) return {};
   return Error(
       ErrorCode::kNotSupported, "volume",
       fmt::format("it has features that this release does not know ({:#x})", s.incompatible));

@@ -26,6 +26,8 @@ struct Superblock {
   static constexpr size_t kMaxOwnerBytes = 255;
   static constexpr size_t kCheckpointSlots = 3;
   static constexpr uint64_t kMinJournalBlocks = 32;
+  // Incompatible features.
+  static constexpr uint64_t kSparseFiles = 1;
 
   Uuid uuid{};
   uint64_t generation = 1;

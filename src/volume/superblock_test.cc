@@ -65,6 +65,8 @@ TEST(SuperblockTest, AreasThatMakeNoSenseAreRefusedWithARightChecksum) {
 
 TEST(SuperblockTest, NewerVersionsAndFeaturesAreToldApartFromDamage) {
   Superblock superblock = Some();
+  superblock.incompatible = Superblock::kSparseFiles;
+  EXPECT_TRUE(DecodeSuperblock(EncodeSuperblock(superblock, 0), 0).ok());
   superblock.incompatible = 4;
   EXPECT_EQ(CodeOf(DecodeSuperblock(EncodeSuperblock(superblock, 0), 0)), ErrorCode::kNotSupported);
   EXPECT_EQ(CodeOf(DecodeSuperblock(std::string(kBlockBytes, '\0'), 0)), ErrorCode::kNotFound);

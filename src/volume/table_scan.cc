@@ -35,6 +35,16 @@ void EncodeExtents(const Inode& inode, uint64_t units, std::string& out) {
   StoreLittleEndian(out.data() + count_at, count);
 }
 
+void EncodeRuns(const Inode& inode, std::string& out) {
+  Encoder encoder(out);
+  encoder.Fixed(static_cast<uint32_t>(inode.extents.size()));
+  for (const Extent& run : inode.extents) {
+    encoder.Fixed(run.file_unit);
+    encoder.Fixed(run.units.start);
+    encoder.Fixed(static_cast<uint32_t>(run.units.count));
+  }
+}
+
 }  // namespace
 
 TableScan::TableScan(FileTable& table) : table_(table), end_(table.next_inode()) {
@@ -57,7 +67,11 @@ void TableScan::Encode(const Inode& inode, std::string& out) {
   }
   encoder.Fixed(inode.committed_bytes);
   encoder.Fixed(static_cast<uint64_t>(inode.modified_ns.load()));
-  EncodeExtents(inode, UnitsFor(inode.committed_bytes, table_.unit_bytes()), out);
+  if (inode.kind == InodeKind::kSparseFile) {
+    EncodeRuns(inode, out);
+  } else {
+    EncodeExtents(inode, UnitsFor(inode.committed_bytes, table_.unit_bytes()), out);
+  }
   StoreLittleEndian(out.data() + begin, static_cast<uint32_t>(out.size() - begin - 4));
   ++encoded_;
 }
@@ -115,13 +129,31 @@ Status LoadExtents(Decoder& in, FileTable& table, Inode& inode, uint64_t size_by
   return {};
 }
 
+Status LoadRuns(Decoder& in, FileTable& table, Inode& inode) {
+  const uint32_t count = in.Fixed<uint32_t>();
+  if (in.remaining() != count * kEncodedRunBytes) return Bad("the number of extents");
+  inode.extents.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint64_t file_unit = in.Fixed<uint64_t>();
+    const uint64_t start = in.Fixed<uint64_t>();
+    const Extent run{file_unit, {start, in.Fixed<uint32_t>()}};
+    if (run.units.count == 0 || run.units.count > kMaxExtentUnits ||
+        run.file_unit > kMaxFileBytes || start == MapRecord::kHole || start > kMaxDeviceBytes ||
+        !table.AppendRun(inode, run)) {
+      return Bad("an extent");
+    }
+  }
+  return {};
+}
+
 Status LoadInode(std::string_view bytes, const CheckpointStart& start, FileTable& table,
                  std::vector<LoadedName>& names) {
   Decoder in(bytes);
   const auto number = in.Fixed<uint64_t>();
   const auto kind = static_cast<InodeKind>(in.Fixed<uint8_t>());
   const auto name_count = in.Fixed<uint32_t>();
-  const bool is_file = kind == InodeKind::kFile;
+  const bool is_sparse = kind == InodeKind::kSparseFile;
+  const bool is_file = kind == InodeKind::kFile || is_sparse;
   if (!is_file && kind != InodeKind::kDirectory) return Bad("an inode of an unknown kind");
   if (number <= FileTable::kTopInode || number >= start.next_inode) return Bad("an inode number");
   if (name_count == 0 || name_count > (is_file ? kMaxLinks : 1)) return Bad("the number of names");
@@ -136,7 +168,7 @@ Status LoadInode(std::string_view bytes, const CheckpointStart& start, FileTable
   const auto size_bytes = in.Fixed<uint64_t>();
   inode->modified_ns = static_cast<int64_t>(in.Fixed<uint64_t>());
   if (size_bytes > (is_file ? kMaxFileBytes : 0)) return Bad("the size of an inode");
-  TRY(LoadExtents(in, table, *inode, size_bytes));
+  TRY(is_sparse ? LoadRuns(in, table, *inode) : LoadExtents(in, table, *inode, size_bytes));
   if (!in.done()) return Bad("an inode that is cut short");
   inode->committed_bytes = size_bytes;
   inode->size_bytes = size_bytes;

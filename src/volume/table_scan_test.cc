@@ -25,7 +25,10 @@ std::map<std::string, std::string> Describe(const FileTable& table) {
       what = std::to_string(inode->number) + " " + std::to_string(inode->committed_bytes) + " " +
              std::to_string(inode->names());
       uint64_t units = UnitsFor(inode->committed_bytes, kUnit);
+      const bool is_sparse = inode->kind == InodeKind::kSparseFile;
       for (const Extent& extent : inode->extents) {
+        if (is_sparse) what += " " + std::to_string(extent.file_unit) + ":";
+        if (is_sparse) units = extent.units.count;
         const uint64_t count = std::min(units, extent.units.count);
         units -= count;
         if (count != 0) {
@@ -48,14 +51,13 @@ class Mutator {
     const std::string name(1, static_cast<char>('a' + random_.Below(12)));
     Inode* inode = FileTable::Lookup(directory, name);
     std::vector<UnitRange> freed;
-    switch (random_.Below(6)) {
+    switch (random_.Below(7)) {
       case 0:
       case 1:
-        (void)table_.Apply(
-            CreateRecord{.parent = directory.number,
-                         .inode = table_.next_inode(),
-                         .kind = random_.OneIn(4) ? InodeKind::kDirectory : InodeKind::kFile,
-                         .name = name});
+        (void)table_.Apply(CreateRecord{.parent = directory.number,
+                                        .inode = table_.next_inode(),
+                                        .kind = static_cast<InodeKind>(1 + random_.Below(3)),
+                                        .name = name});
         break;
       case 2:
         if (inode == nullptr || inode->kind != InodeKind::kFile) break;
@@ -69,7 +71,19 @@ class Mutator {
         table_.CutExtents(*inode, UnitsFor(bytes, kUnit), freed);
         break;
       }
-      case 4:
+      case 4: {
+        if (inode == nullptr || inode->kind != InodeKind::kSparseFile) break;
+        const uint64_t start = random_.OneIn(3) ? MapRecord::kHole : 1 + random_.Below(1'000);
+        const Extent run{random_.Below(40), {start, 1 + random_.Below(5)}};
+        ASSERT_TRUE(table_
+                        .Apply(MapRecord{.inode = inode->number,
+                                         .size_bytes = random_.Below(1'000),
+                                         .runs = {run}},
+                               freed)
+                        .ok());
+        break;
+      }
+      case 5:
         if (inode == nullptr) break;
         (void)table_.Apply(
             UnlinkRecord{.parent = directory.number, .inode = inode->number, .name = name}, freed);
@@ -162,11 +176,17 @@ TEST(FileTableTest, RecordsThatDoNotFitChangeNothing) {
           .ok());
   ASSERT_TRUE(table.Apply(CreateRecord{.parent = 2, .inode = 3, .name = "f"}).ok());
   ASSERT_TRUE(table.Apply(FileRecord{.inode = 3, .size_bytes = 5'000, .extents = {{7, 2}}}).ok());
+  ASSERT_TRUE(
+      table
+          .Apply(CreateRecord{.parent = 2, .inode = 4, .kind = InodeKind::kSparseFile, .name = "s"})
+          .ok());
+  ASSERT_TRUE(
+      table.Apply(MapRecord{.inode = 4, .size_bytes = 50'000, .runs = {{3, {20, 2}}}}, freed).ok());
   const auto before = Describe(table);
   const Record bad[] = {
-      CreateRecord{.parent = 1, .inode = 4, .name = "d"},
+      CreateRecord{.parent = 1, .inode = 5, .name = "d"},
       CreateRecord{.parent = 1, .inode = 3, .name = "g"},
-      CreateRecord{.parent = 3, .inode = 4, .name = "g"},
+      CreateRecord{.parent = 3, .inode = 5, .name = "g"},
       CreateRecord{.parent = 1, .inode = UINT64_MAX, .name = "g"},
       LinkRecord{.parent = 1, .inode = 2, .name = "g"},
       LinkRecord{.parent = 1, .inode = 99, .name = "g"},
@@ -184,6 +204,11 @@ TEST(FileTableTest, RecordsThatDoNotFitChangeNothing) {
       FileRecord{.inode = 3, .size_bytes = 5'000, .from_unit = 3, .extents = {{9, 1}}},
       FileRecord{.inode = 3, .size_bytes = 50'000, .from_unit = 2, .extents = {{9, 1}}},
       FileRecord{.inode = 3, .size_bytes = 5'000, .from_unit = 1, .extents = {{9, 0}, {11, 1}}},
+      FileRecord{.inode = 4, .size_bytes = 0},
+      MapRecord{.inode = 3, .size_bytes = 1, .runs = {{0, {9, 1}}}},
+      MapRecord{.inode = 4, .size_bytes = 1, .runs = {{0, {9, 0}}}},
+      MapRecord{.inode = 4, .size_bytes = 1, .runs = {{5, {9, 1}}, {UINT64_MAX, {9, 1}}}},
+      MapRecord{.inode = 4, .size_bytes = 1, .runs = {{0, {UINT64_MAX, 1}}}},
   };
   struct Applier {
     FileTable& table;
@@ -194,6 +219,7 @@ TEST(FileTableTest, RecordsThatDoNotFitChangeNothing) {
     Status operator()(const RenameRecord& r) { return table.Apply(r, freed); }
     Status operator()(const FileRecord& r) { return table.Apply(r); }
     Status operator()(const CheckpointRecord&) { return {}; }
+    Status operator()(const MapRecord& r) { return table.Apply(r, freed); }
   };
   for (const Record& record : bad) {
     EXPECT_EQ(CodeOf(std::visit(Applier{table, freed}, record)), ErrorCode::kCorrupt)

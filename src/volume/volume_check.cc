@@ -20,7 +20,7 @@ void Measure(const LoadedVolume& loaded, CheckReport& report) {
   report.files = loaded.table->files();
   report.directories = loaded.table->directories();
   for (const auto& [number, inode] : loaded.table->inodes()) {
-    report.used_bytes += inode.units() * unit_bytes;
+    report.used_bytes += inode.allocated_units() * unit_bytes;
   }
   report.free_bytes = loaded.free_space.free_units() * unit_bytes;
   uint64_t total_bytes = 0;

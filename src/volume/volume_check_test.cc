@@ -238,7 +238,7 @@ TEST_F(VolumeCheckTest, UnknownFeaturesAndVersionsAreRefused) {
     ASSERT_TRUE(disk_->Write(second, EncodeSuperblock(superblock, second)).ok());
   };
   Superblock changed = superblock_;
-  changed.incompatible = 1;
+  changed.incompatible = 2 * Superblock::kSparseFiles;
   put(changed);
   EXPECT_EQ(CodeOf(Volume::Open(Disk(), options_)), ErrorCode::kNotSupported);
   EXPECT_EQ(CodeOf(Volume::OpenSnapshot(Disk())), ErrorCode::kNotSupported);

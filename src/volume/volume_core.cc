@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "volume/open_file.h"
+#include "volume/sparse_file.h"
 
 namespace tifs::volume {
 namespace {
@@ -278,6 +279,32 @@ Status VolumeCore::Grow(Inode& inode, uint64_t units, bool generous) {
   }
 }
 
+Status VolumeCore::TakeForSparse(uint64_t units, uint64_t next_to, uint64_t keep_free,
+                                 uint64_t metadata_bytes,
+                                 const std::function<void(const std::vector<UnitRange>&)>& take) {
+  for (int attempt = 0;; ++attempt) {
+    {
+      MutexLock lock(tables_);
+      if (free_space_.free_units() >= units + keep_free) {
+        const auto taken = TakeUnits(units, units, next_to);
+        CHECK(taken.has_value());
+        Status fits = CheckMetadataRoom(metadata_bytes + taken->size() * kEncodedRunBytes);
+        if (!fits) {
+          for (const UnitRange& range : *taken) free_space_.Add(range);
+          return fits;
+        }
+        take(*taken);
+        return {};
+      }
+      if (attempt != 0 || freed_units_ == 0) {
+        return Error(ErrorCode::kNoSpace, "volume", "the volume is full");
+      }
+    }
+    TRY(journal_.Commit(LastNumber()));
+    ReleaseFreed();
+  }
+}
+
 uint64_t VolumeCore::LogFile(Inode& inode, uint64_t size_bytes, uint64_t in_place_bytes,
                              std::string tail) {
   if (inode.names() == 0) {
@@ -328,6 +355,21 @@ void VolumeCore::Detach(OpenFile& file, Inode& inode) {
   // If another was attached in its place, the inode may be gone.
   if (open_files_.erase(&file) == 0) return;
   inode.open = nullptr;
+  if (inode.names() != 0) return;
+  std::vector<UnitRange> freed;
+  table_->EraseOrphan(inode, freed);
+  Free(freed, LastNumber());
+}
+
+void VolumeCore::Attach(SparseFile& file, Inode& inode) {
+  inode.open_sparse = &file;
+  open_sparse_files_.insert(&file);
+}
+
+void VolumeCore::Detach(SparseFile& file, Inode& inode) {
+  MutexLock lock(tables_);
+  open_sparse_files_.erase(&file);
+  inode.open_sparse = nullptr;
   if (inode.names() != 0) return;
   std::vector<UnitRange> freed;
   table_->EraseOrphan(inode, freed);
@@ -424,7 +466,9 @@ Status VolumeCore::Verify() {
   for (const auto& [number, inode] : table_->inodes()) {
     for (const Extent& extent : inode.extents) TRY(take(extent.units, "an extent of two files"));
     if (&inode == &table_->top()) continue;
-    encoded_bytes += kEncodedInodeBytes + inode.extents.size() * kEncodedExtentBytes;
+    const bool is_sparse = inode.kind == InodeKind::kSparseFile;
+    encoded_bytes += kEncodedInodeBytes +
+                     inode.extents.size() * (is_sparse ? kEncodedRunBytes : kEncodedExtentBytes);
     if (inode.first_name.parent != nullptr) {
       encoded_bytes += EncodedNameBytes(*inode.first_name.name);
     }
@@ -434,6 +478,11 @@ Status VolumeCore::Verify() {
   }
   if (encoded_bytes != table_->encoded_bytes()) {
     return Error(ErrorCode::kCorrupt, "volume", "the size of a checkpoint is miscounted");
+  }
+  for (const SparseFile* file : open_sparse_files_) {
+    for (const Extent& run : file->UnloggedRuns()) {
+      TRY(take(run.units, "an extent of two files"));
+    }
   }
   uint64_t freed = 0;
   for (const auto& [number, range] : freed_) {

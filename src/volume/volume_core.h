@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -74,11 +75,23 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
   uint64_t LogFile(Inode& inode, uint64_t size_bytes, uint64_t in_place_bytes, std::string tail)
       REQUIRES(tables_);
 
+  // Takes units for a sparse file, near `next_to`, so that at least `keep_free` remain, and hands
+  // them to `take` under the tables' lock, in order. kNoSpace: nothing was taken.
+  Status TakeForSparse(uint64_t units, uint64_t next_to, uint64_t keep_free,
+                       uint64_t metadata_bytes,
+                       const std::function<void(const std::vector<UnitRange>&)>& take)
+      EXCLUDES(tables_);
+  // Says in the superblocks, before anything relies on it, that the volume has this incompatible
+  // feature.
+  Status RequireFeature(uint64_t feature) EXCLUDES(tables_);
+
   // --- open files ---
 
   // The file's shared state, made if nobody has it open.
   std::shared_ptr<OpenFile> Attach(Inode& inode) REQUIRES(tables_);
   void Detach(OpenFile& file, Inode& inode) EXCLUDES(tables_);
+  void Attach(SparseFile& file, Inode& inode) REQUIRES(tables_);
+  void Detach(SparseFile& file, Inode& inode) EXCLUDES(tables_);
   // Bytes of it may not be in the journal, nor flushed, and no writer is left to sync them.
   void LeaveUnsynced(Inode& inode) REQUIRES(tables_);
   // A writer takes that over. Whether there was anything.
@@ -160,6 +173,7 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
   std::multimap<uint64_t, UnitRange> freed_ GUARDED_BY(tables_);
   uint64_t freed_units_ GUARDED_BY(tables_) = 0;  // those, and those being discarded
   std::unordered_set<OpenFile*> open_files_ GUARDED_BY(tables_);
+  std::unordered_set<SparseFile*> open_sparse_files_ GUARDED_BY(tables_);
   // Closed files, and a stamp of when.
   std::unordered_map<uint64_t, uint64_t> unsynced_ GUARDED_BY(tables_);
   uint64_t next_stamp_ GUARDED_BY(tables_) = 1;

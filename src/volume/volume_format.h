@@ -70,7 +70,11 @@ struct ParsedBlock {
 ParsedBlock ParseBlock(std::string_view bytes, BlockKind kind, const Uuid& uuid,
                        uint64_t offset_bytes);
 
-enum class InodeKind : uint8_t { kFile = 1, kDirectory = 2 };
+enum class InodeKind : uint8_t {
+  kFile = 1,
+  kDirectory = 2,
+  kSparseFile = 3,  // a file with holes: volume/sparse_file.h
+};
 
 // 1 to 255 bytes, no '/' or NUL, not "." or "..".
 bool IsValidName(std::string_view name);
@@ -85,6 +89,18 @@ struct UnitRange {
   uint64_t end() const { return start + count; }
   bool operator==(const UnitRange&) const = default;
 };
+
+// A run of a file's extent units: its units from `file_unit` on lie at `units` of the device.
+struct Extent {
+  uint64_t file_unit = 0;
+  UnitRange units;
+
+  uint64_t file_end() const { return file_unit + units.count; }
+  bool operator==(const Extent&) const = default;
+};
+
+// Of one extent, so that its length fits a record.
+inline constexpr uint64_t kMaxExtentUnits = uint64_t{1} << 31;
 
 inline uint64_t RoundUp(uint64_t value, uint64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;

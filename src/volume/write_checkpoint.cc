@@ -122,6 +122,19 @@ Result<CheckpointWriter> VolumeCore::WriteTables(uint64_t number, CheckpointInst
   return writer;
 }
 
+Status VolumeCore::RequireFeature(uint64_t feature) {
+  MutexLock checkpoint(checkpoint_);
+  TRY(CheckWritable());
+  Superblock with = superblock();
+  if ((with.incompatible & feature) == feature) return {};
+  with.incompatible |= feature;
+  ++with.generation;
+  TRY(WriteSuperblocks(disk_, with, 0));
+  MutexLock lock(tables_);
+  superblock_ = with;
+  return {};
+}
+
 Result<uint64_t> VolumeCore::GrowDevice() {
   TRY(CheckWritable());
   MutexLock checkpoint(checkpoint_);

@@ -96,17 +96,18 @@ struct RecordApplier {
     return applied;
   }
   Status operator()(const CheckpointRecord&) { return {}; }
+  Status operator()(const MapRecord& record) { return table.Apply(record, freed); }
 };
 
 Record SomeRecord(Random& random) {
   const auto number = [&] { return random.OneIn(8) ? RandomInteger(random) : random.Below(9); };
   const auto name = [&] { return std::string(1 + random.Below(2), "abcd"[random.Below(4)]); };
-  switch (random.Below(7)) {
+  switch (random.Below(9)) {
     case 0:
     case 1:
       return CreateRecord{.parent = number(),
                           .inode = number(),
-                          .kind = random.OneIn(3) ? InodeKind::kDirectory : InodeKind::kFile,
+                          .kind = static_cast<InodeKind>(1 + random.Below(3)),
                           .name = name()};
     case 2: return LinkRecord{.parent = number(), .inode = number(), .name = name()};
     case 3: return UnlinkRecord{.parent = number(), .inode = number(), .name = name()};
@@ -118,6 +119,14 @@ Record SomeRecord(Random& random) {
                           .from = name(),
                           .to = name()};
     case 5: return CheckpointRecord{.number = number()};
+    case 6: {
+      MapRecord record{.inode = number(), .size_bytes = random.Below(1 << 20)};
+      for (uint64_t i = random.Below(4); i > 0; --i) {
+        const uint64_t start = random.OneIn(3) ? MapRecord::kHole : number();
+        record.runs.push_back({number(), {start, random.Below(6)}});
+      }
+      return record;
+    }
     default: {
       FileRecord record{.inode = number(), .from_unit = random.Below(2)};
       uint64_t units = record.from_unit;
