@@ -13,149 +13,26 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "block/device_name.h"
+#include "cli/embedded_store.h"
 #include "cli/mount_users.h"
 #include "cli/output.h"
 #include "cli/size_text.h"
-#include "cli/space_reserve.h"
 #include "cli/store_directory.h"
-#include "fs/data/extent_blocks.h"
-#include "fs/data/extent_device.h"
+#include "cli/store_volume.h"
 #include "fs/records.h"
 #include "fuse/libfuse.h"
 #include "fuse/server.h"
-#include "kv/rocks/rocks_kv.h"
 
 namespace tifs::cli {
 namespace {
 
 constexpr std::string_view kRocksScheme = "rocks";
 
-// What the process needs besides the store's caches: threads' buffers, the file system's tables.
-constexpr uint64_t StoreShare(uint64_t memory_bytes) { return memory_bytes / 2; }
-
 // A format needs room for the store's first files; below that nothing is begun.
 constexpr uint64_t kMinFreeBytes = uint64_t{32} << 20;
 
 constexpr std::chrono::nanoseconds kClaimInterval = std::chrono::milliseconds(20);
-
-class EmbeddedStore : public ClaimedStore {
- public:
-  EmbeddedStore(Uri uri, std::unique_ptr<StoreOwner> owner, bool created)
-      : uri_(std::move(uri)), owner_(std::move(owner)), created_directory_(created) {}
-  ~EmbeddedStore() override { kv_.reset(); }
-
-  Status Open(Mode mode, uint64_t memory_bytes) override {
-    if (HasLostItsStore(uri_.path)) {
-      return Explain(Error(ErrorCode::kCorrupt, "store", "the file 'kv/CURRENT' is missing"));
-    }
-    if (mode != Mode::kRead) {
-      if (Status status = PrepareSpace(uri_.path); !status) return Explain(status.error());
-    }
-    kv::RocksOptions options;
-    options.path = KvDirectoryOf(uri_.path);
-    options.create = mode == Mode::kCreate;
-    options.read_only = mode == Mode::kRead;
-    options.memory_bytes = StoreShare(memory_bytes);
-    // The file system syncs in time, its data file first.
-    options.wal.sync_interval = std::chrono::hours(24);
-    Result<std::unique_ptr<kv::RocksKv>> kv = kv::RocksKv::Open(options);
-    if (!kv) return Explain(kv.error());
-    kv_ = *std::move(kv);
-    if (mode != Mode::kCreate) return {};
-    if (Status made = fs::CreateFileExtentDevice(BlocksFileOf(uri_.path)); !made) {
-      return Explain(made.error());
-    }
-    return {};
-  }
-  kv::Store& store() override { return *kv_; }
-  Result<std::unique_ptr<fs::BlockStore>> OpenBlocks(bool read_only) override {
-    auto device = fs::OpenFileExtentDevice(BlocksFileOf(uri_.path), read_only);
-    if (!device && device.error().code() == ErrorCode::kNotFound) {
-      return Explain(Error(ErrorCode::kCorrupt, "data file", "the file 'blocks' is missing"));
-    }
-    if (!device) return Explain(device.error());
-    return std::unique_ptr<fs::BlockStore>(
-        std::make_unique<fs::ExtentBlocks>(*std::move(device), SystemClock()));
-  }
-  Result<uint64_t> DataFileBytes() override {
-    std::error_code error;
-    const uint64_t bytes = std::filesystem::file_size(BlocksFileOf(uri_.path), error);
-    if (!error) return bytes;
-    return Explain(
-        Error(ErrorCode::kCorrupt, "data file", "the file 'blocks': " + error.message()));
-  }
-  void Close() override { kv_.reset(); }
-  Status Destroy() override {
-    Close();
-    if (Status status = EmptyStoreDirectory(uri_.path); !status) {
-      return ExplainedAs(Escaped(uri_.path), std::move(status).error());
-    }
-    return {};
-  }
-  void Discard() override {
-    Close();
-    std::error_code ignored;
-    std::filesystem::remove_all(KvDirectoryOf(uri_.path), ignored);
-    std::filesystem::remove(BlocksFileOf(uri_.path), ignored);
-    RemoveReserve(uri_.path);
-    if (!created_directory_) return;
-    UnmarkStoreDirectory(uri_.path);
-    std::filesystem::remove(uri_.path + "/" + kOwnerFileName, ignored);
-    std::filesystem::remove(uri_.path, ignored);
-  }
-
-  StoreOwner& owner() override { return *owner_; }
-  std::string directory() const override { return uri_.path; }
-  std::vector<std::pair<std::string, uint64_t>> Figures() override {
-    std::vector<std::pair<std::string, uint64_t>> figures;
-    if (Result<kv::SpaceUsage> space = kv_->Space(); space) {
-      figures.emplace_back("disk_total_bytes", space->total_bytes);
-      figures.emplace_back("disk_available_bytes", space->available_bytes);
-    }
-    figures.emplace_back("latched_read_only", kv_->ReadOnlyReason().empty() ? 0 : 1);
-    return figures;
-  }
-
- private:
-  Error Explain(const Error& error) const {
-    const std::string what = Escaped(uri_.path);
-    switch (error.code()) {
-      case ErrorCode::kNotFound:
-        return Explained(error.code(), what, "the store is not formatted",
-                         fmt::format("run 'tifs format {}' first", ShellQuoted(uri_.ToString())));
-      case ErrorCode::kBusy:
-        return Explained(error.code(), what, "another process has the store open",
-                         "end it and try again");
-      case ErrorCode::kNotSupported:
-        return Explained(error.code(), what,
-                         fmt::format("written by a newer version ({})", Escaped(error.detail())),
-                         "use that version or a later one");
-      case ErrorCode::kNoSpace:
-        return Explained(error.code(), what, "the disk below is full", "free some megabytes on it");
-      case ErrorCode::kReadOnly:
-        return Explained(error.code(), what, "the file system below is read-only",
-                         "make it writable, or use only 'mount -o ro', 'info' and 'fsck -n'");
-      case ErrorCode::kAccessDenied:
-      case ErrorCode::kNotPermitted:
-        return Explained(error.code(), what, "permission denied", "run as the store's owner");
-      case ErrorCode::kCorrupt:
-        return Explained(error.code(), what,
-                         fmt::format("the store below is damaged: {}", Escaped(error.detail())),
-                         "restore it from a backup; see TROUBLESHOOTING");
-      default: return Explained(error.code(), what, Escaped(error.ToString()));
-    }
-  }
-
-  const Uri uri_;
-  const std::unique_ptr<StoreOwner> owner_;
-  const bool created_directory_;
-  std::unique_ptr<kv::RocksKv> kv_;
-};
-
-Error NotFormatted(const Uri& uri, std::string_view why) {
-  return Explained(ErrorCode::kNotFound, Escaped(uri.path), why,
-                   fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
-}
 
 // Whether what is at the store's path suits `what`.
 Status CheckState(const Uri& uri, ClaimFor what, StoreState state) {
@@ -216,7 +93,9 @@ Status MakePlace(const Uri& uri, StoreState state) {
 // Whether the mount that `owner` speaks of is there.
 bool IsMounted(const OwnerRecord& owner, const Uri& uri) {
   const auto mount = fuse::FindMount(owner.mount_point);
-  return mount && mount->source == uri.ToString();
+  if (!mount) return false;
+  const auto source = ParseStoreUri(mount->source);
+  return source && IsSameStore(*source, uri);
 }
 
 // Whether it is worth waiting for `owner` to let go of the store.
@@ -264,10 +143,9 @@ Result<Uri> ParseStoreUri(std::string_view text) {
   if (uri.path.empty() || uri.path == "/") {
     return bad("it names no directory", "write 'rocks:///absolute/directory'");
   }
-  if (!uri.query.empty()) {
-    return bad(fmt::format("'?{}' is no parameter of this store", Escaped(uri.query)),
-               "leave it out, or write a question mark of the path as '%3F'");
-  }
+  auto volume = ParseVolumeQuery(uri.query);
+  if (!volume) return Explained(ErrorCode::kInvalid, Escaped(text), volume.error().detail());
+  uri.query = *volume ? (*volume)->ToQuery() : "";
   return uri;
 }
 
@@ -292,7 +170,16 @@ Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri) {
   return owner;
 }
 
+bool IsSameStore(const Uri& a, const Uri& b) { return a.scheme == b.scheme && a.path == b.path; }
+
 std::string LocalDirectoryOf(const Uri& uri) { return uri.path; }
+
+std::string LocalVolumeFileOf(const Uri& uri) {
+  const auto volume = ParseVolumeQuery(uri.query);
+  if (!volume || !*volume) return "";
+  const auto device = block::ParseDeviceName((*volume)->device);
+  return device && device->kind == block::DeviceKind::kFile ? device->path : "";
+}
 
 Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, OwnerRecord record,
                                                  std::chrono::nanoseconds patience) {
@@ -301,17 +188,19 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
   if (what == ClaimFor::kFormat) TRY(MakePlace(uri, before));
   std::unique_ptr<StoreOwner> owner = TRY(ClaimDirectory(uri, record, patience));
   // Another may have formatted it or filled it in the meantime.
-  TRY(CheckState(uri, what, TRY(Inspect(uri))));
-  if (what == ClaimFor::kFormat) {
-    if (Status status = MarkStoreDirectory(uri.path); !status) {
+  const StoreState found = TRY(Inspect(uri));
+  TRY(CheckState(uri, what, found));
+  if (what == ClaimFor::kFormat && found != StoreState::kOurs) {
+    if (Status status = MarkStoreDirectory(uri.path, kPlainLayout); !status) {
       return ExplainedAs(Escaped(uri.path), std::move(status).error());
     }
   } else if (Result<bool> tightened = TightenStoreDirectory(uri.path); tightened && *tightened) {
     LogWarning("{}: others had rights on the store's directory, which is 0700 again",
                Escaped(uri.path));
   }
-  return std::unique_ptr<ClaimedStore>(
-      std::make_unique<EmbeddedStore>(uri, std::move(owner), before == StoreState::kAbsent));
+  auto volume = TRY(ParseVolumeQuery(uri.query));
+  return std::unique_ptr<ClaimedStore>(std::make_unique<EmbeddedStore>(
+      uri, std::move(volume), std::move(owner), before == StoreState::kAbsent));
 }
 
 Result<fs::CheckReport> CheckStore(ClaimedStore& store, fs::CheckOptions options) {

@@ -7,56 +7,18 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "base/result.h"
+#include "cli/claimed_store.h"
 #include "cli/mount_options.h"
 #include "cli/store_owner.h"
 #include "cli/uri.h"
-#include "fs/data/block_store.h"
 #include "fs/file_system.h"
 #include "fs/fs_check.h"
-#include "kv/kv.h"
 
 // The only composition root: the one place that knows which scheme of a URI is which store, and
 // that makes and owns the objects of a running file system, each before those that use it.
 namespace tifs::cli {
-
-// A store that this process has to itself, closed at first.
-class ClaimedStore {
- public:
-  virtual ~ClaimedStore() = default;
-
-  enum class Mode : uint8_t {
-    kRead,  // changes nothing, not even to finish what a crash left
-    kWrite,
-    kCreate,  // may not be there yet
-  };
-  // Opens the key-value store. `memory_bytes`: what the whole process may use. Errors are
-  // explained.
-  virtual Status Open(Mode mode, uint64_t memory_bytes) = 0;
-  // The open store. Precondition: Open succeeded.
-  virtual kv::Store& store() = 0;
-  // Where the bytes of file blocks lie that are not in the store itself.
-  virtual Result<std::unique_ptr<fs::BlockStore>> OpenBlocks(bool read_only) = 0;
-  // How long the file is in which these bytes lie. Errors are explained; kCorrupt: it is missing.
-  virtual Result<uint64_t> DataFileBytes() = 0;
-  // Closes it: everything written is durable. Idempotent.
-  virtual void Close() = 0;
-  // Closes it and deletes all that it holds. The claim stays.
-  virtual Status Destroy() = 0;
-  // Undoes what a format that failed has made.
-  virtual void Discard() = 0;
-
-  virtual StoreOwner& owner() = 0;
-  // Where a control socket may be made if there is no run-time directory for it.
-  virtual std::string directory() const = 0;
-  // Figures of the store for `stats` and metrics: name, value.
-  virtual std::vector<std::pair<std::string, uint64_t>> Figures() = 0;
-};
-
-enum class ClaimFor : uint8_t { kUse, kFormat };
 
 // How long a command waits for a mount that is being unmounted.
 inline constexpr std::chrono::nanoseconds kUnmountPatience = std::chrono::seconds(30);
@@ -73,8 +35,12 @@ Result<Uri> ParseStoreUri(std::string_view text);
 Result<fs::CheckReport> CheckStore(ClaimedStore& store, fs::CheckOptions options);
 // Who has the store, if anybody. Errors are explained.
 Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri);
+// Whether two URIs name one store, however each says where its volume is.
+bool IsSameStore(const Uri& a, const Uri& b);
 // The directory that holds the store, empty if it is elsewhere.
 std::string LocalDirectoryOf(const Uri& uri);
+// The file that the store's volume is, empty if it is none.
+std::string LocalVolumeFileOf(const Uri& uri);
 // "mounted by pid 4711 at /mnt; run ..." for a store that somebody has.
 Error InUse(const Uri& uri, const OwnerRecord& owner);
 

@@ -100,16 +100,19 @@ Status ConfirmLoss(const FormatArguments& arguments, const Uri& uri, const std::
 
 // Opens the store for a format, after what was there has been given up.
 Status OpenFresh(const FormatArguments& arguments, const Uri& uri, ClaimedStore& store) {
-  Status opened = store.Open(ClaimedStore::Mode::kCreate, kMemoryBytes);
-  // A store that is damaged, or of a newer version, is one that can be lost.
-  Result<bool> formatted = opened ? fs::IsFormatted(store.store()) : Result<bool>(true);
-  if (opened && formatted && !*formatted) return {};
-  if (!opened && (opened.error().code() == ErrorCode::kNoSpace ||
-                  opened.error().code() == ErrorCode::kAccessDenied)) {
-    return opened;
+  std::optional<std::string> loss = TRY(store.HiddenLoss());
+  if (!loss) {
+    Status opened = store.Open(ClaimedStore::Mode::kCreate, kMemoryBytes);
+    // A store that is damaged, or of a newer version, is one that can be lost.
+    Result<bool> formatted = opened ? fs::IsFormatted(store.store()) : Result<bool>(true);
+    if (opened && formatted && !*formatted) return {};
+    if (!opened && (opened.error().code() == ErrorCode::kNoSpace ||
+                    opened.error().code() == ErrorCode::kAccessDenied)) {
+      return opened;
+    }
+    loss = opened ? DescribeLoss(store, uri) : "a file system that cannot be read";
   }
-  TRY(ConfirmLoss(arguments, uri,
-                  opened ? DescribeLoss(store, uri) : "a file system that cannot be read"));
+  TRY(ConfirmLoss(arguments, uri, *loss));
   TRY(store.Destroy());
   return store.Open(ClaimedStore::Mode::kCreate, kMemoryBytes);
 }
@@ -129,14 +132,15 @@ Result<bool> Format(const FormatArguments& arguments, const Uri& uri,
     store->Discard();
     return ExplainedAs(Escaped(uri.path), std::move(status).error());
   }
+  TRY(store->FinishFormat());
   const auto file_system = TRY(OpenUnmounted(*store, uri, /*read_only=*/true));
   const fs::FileSystemInfo info = TRY(file_system->Info());
   const fs::FileSystemUsage usage = TRY(file_system->Statfs());
   if (arguments.json) {
-    return PrintJson(InfoToJson(uri, info, usage));
+    return PrintJson(InfoToJson(uri, *store, info, usage));
   }
-  const std::string capacity =
-      info.capacity_bytes == 0 ? "as much as the disk below" : FormatSize(info.capacity_bytes);
+  std::string capacity = store->volume() ? "as much as the volume" : "as much as the disk below";
+  if (info.capacity_bytes != 0) capacity = FormatSize(info.capacity_bytes);
   return PrintText(fmt::format("formatted {}: UUID {}, blocks of {}, capacity {}\n", uri.ToString(),
                                info.uuid, FormatSize(info.block_size_bytes), capacity));
 }

@@ -26,7 +26,7 @@ Result<Json> InfoOfUnmounted(const Uri& uri) {
   const auto file_system = TRY(OpenUnmounted(*store, uri, /*read_only=*/true));
   const fs::FileSystemInfo info = TRY(file_system->Info());
   const fs::FileSystemUsage usage = TRY(file_system->Statfs());
-  Json json = InfoToJson(uri, info, usage);
+  Json json = InfoToJson(uri, *store, info, usage);
   // That it was opened for reading is no property of the store.
   json["read_only_reason"] = "";
   json["mounted"] = nullptr;

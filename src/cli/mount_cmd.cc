@@ -105,6 +105,13 @@ Status CheckNesting(const MountRequest& request) {
                      "the store and the mount point lie within one another",
                      "mount at a directory outside of the store");
   }
+  const std::string volume =
+      std::filesystem::weakly_canonical(LocalVolumeFileOf(request.uri), error).string();
+  if (!error && IsWithin(volume, request.mount_point)) {
+    return Explained(ErrorCode::kInvalid, Escaped(request.mount_point),
+                     "the store's volume would lie on the mount itself",
+                     "mount at a directory outside of it");
+  }
   const std::string& log = request.options.log_file;
   if (log.empty()) return {};
   const std::string log_file = std::filesystem::weakly_canonical(log, error).string();

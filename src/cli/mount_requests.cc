@@ -42,7 +42,7 @@ Result<Json> MountRequests::Answer(const Json& request, const ControlProgress& p
 Result<Json> MountRequests::Info() {
   const fs::FileSystemInfo info = TRY(mount_.file_system().Info());
   const fs::FileSystemUsage usage = TRY(mount_.file_system().Statfs());
-  Json json = InfoToJson(uri_, info, usage);
+  Json json = InfoToJson(uri_, mount_.claimed_store(), info, usage);
   json["mounted"] = {{"pid", ::getpid()},
                      {"mount_point", Escaped(mount_point_)},
                      {"since", mount_.claimed_store().owner().record().since},

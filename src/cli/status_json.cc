@@ -62,8 +62,17 @@ std::string RateText(uint64_t now, uint64_t before, double seconds) {
 
 }  // namespace
 
-Json InfoToJson(const Uri& uri, const fs::FileSystemInfo& info, const fs::FileSystemUsage& usage) {
+Json InfoToJson(const Uri& uri, const ClaimedStore& store, const fs::FileSystemInfo& info,
+                const fs::FileSystemUsage& usage) {
+  Json volume = nullptr;
+  if (const auto place = store.volume()) {
+    volume = {{"uuid", place->uuid},
+              {"name", Escaped(place->name)},
+              {"device", Escaped(place->device)},
+              {"root", place->root}};
+  }
   return {{"uri", uri.ToString()},
+          {"volume", std::move(volume)},
           {"uuid", info.uuid},
           {"name", Escaped(info.name)},
           {"format_version", info.format_version},
@@ -142,10 +151,19 @@ std::string InfoToText(const Json& info) {
     table.AddRow({"name", name});
   }
   table.AddRow({"UUID", StringAt(info, "uuid")});
+  const Json volume = info.value("volume", Json());
+  if (volume.is_object()) {
+    const std::string name = StringAt(volume, "name");
+    table.AddRow({"volume", fmt::format("{}{} at {}, root '{}'", name.empty() ? "" : name + " ",
+                                        StringAt(volume, "uuid"), StringAt(volume, "device"),
+                                        StringAt(volume, "root"))});
+  }
   table.AddRow({"format version", fmt::format("{}", NumberAt(info, "format_version"))});
   table.AddRow({"block size", FormatSize(NumberAt(info, "block_size_bytes"))});
   table.AddRow({"space", LimitText(NumberAt(info, "used_bytes"), NumberAt(info, "capacity_bytes"),
-                                   FormatSize, "as much as the disk below has")});
+                                   FormatSize,
+                                   volume.is_object() ? "as much as the volume has"
+                                                      : "as much as the disk below has")});
   table.AddRow({"available", SizeWithBytes(NumberAt(info, "available_bytes"))});
   table.AddRow({"inodes", LimitText(NumberAt(info, "used_inodes"), NumberAt(info, "max_inodes"),
                                     FormatCount, "no limit")});

@@ -12,7 +12,8 @@
 // mount answers with the same JSON over its control socket.
 namespace tifs::cli {
 
-Json InfoToJson(const Uri& uri, const fs::FileSystemInfo& info, const fs::FileSystemUsage& usage);
+Json InfoToJson(const Uri& uri, const ClaimedStore& store, const fs::FileSystemInfo& info,
+                const fs::FileSystemUsage& usage);
 // `figures`: of the store below.
 Json StatsToJson(fs::FileSystem& file_system, ClaimedStore& store, double uptime_seconds);
 Json CheckReportToJson(const fs::CheckReport& report);

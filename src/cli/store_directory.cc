@@ -20,8 +20,9 @@ namespace stdfs = std::filesystem;
 
 constexpr std::string_view kMarkerName = "tifs.store";
 constexpr std::string_view kUnfinishedMarkerName = "tifs.store.new";
+constexpr std::string_view kUnfinishedSuffix = ".new";
 constexpr std::string_view kMarkerText = "TiFS embedded store, layout ";
-constexpr unsigned kLayout = 1;
+constexpr unsigned kNewestLayout = kVolumeLayout;
 
 Error FromCode(const std::error_code& code, const char* context) {
   return ErrorFromErrno(code.value(), context);
@@ -70,7 +71,7 @@ Result<StoreState> ReadMarker(const std::string& path) {
   unsigned layout = 0;
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), layout);
   if (status != std::errc() || layout == 0) return StoreState::kForeign;
-  return layout > kLayout ? StoreState::kNewer : StoreState::kOurs;
+  return layout > kNewestLayout ? StoreState::kNewer : StoreState::kOurs;
 }
 
 }  // namespace
@@ -96,21 +97,35 @@ Status CreateStoreDirectory(const std::string& directory) {
   return SyncDirectory(stdfs::path(directory).parent_path().string());
 }
 
-Status MarkStoreDirectory(const std::string& directory) {
-  const std::string marker = directory + "/" + std::string(kMarkerName);
-  const std::string unfinished = directory + "/" + std::string(kUnfinishedMarkerName);
+Status MarkStoreDirectory(const std::string& directory, unsigned layout) {
+  return ReplaceStoreFile(directory, kMarkerName,
+                          std::string(kMarkerText) + std::to_string(layout) + "\n");
+}
+
+Status ReplaceStoreFile(const std::string& directory, std::string_view name,
+                        std::string_view text) {
+  const std::string path = directory + "/" + std::string(name);
+  const std::string unfinished = path + std::string(kUnfinishedSuffix);
   const int fd =
       ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return ErrorFromErrno(errno, "create the store's marker");
-  const std::string text = std::string(kMarkerText) + std::to_string(kLayout) + "\n";
+  if (fd < 0) return ErrorFromErrno(errno, "create a file of the store");
   const bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        ::fsync(fd) == 0;
   const int error = errno;
   ::close(fd);
-  if (!written || ::rename(unfinished.c_str(), marker.c_str()) != 0) {
+  if (!written || ::rename(unfinished.c_str(), path.c_str()) != 0) {
     const int reason = written ? errno : error;
     ::unlink(unfinished.c_str());
-    return ErrorFromErrno(reason, "write the store's marker");
+    return ErrorFromErrno(reason, "write a file of the store");
+  }
+  return SyncDirectory(directory);
+}
+
+Status RemoveStoreFile(const std::string& directory, std::string_view name) {
+  const std::string path = directory + "/" + std::string(name);
+  ::unlink((path + std::string(kUnfinishedSuffix)).c_str());
+  if (::unlink(path.c_str()) != 0) {
+    return errno == ENOENT ? OkStatus() : ErrorFromErrno(errno, "remove a file of the store");
   }
   return SyncDirectory(directory);
 }
@@ -153,6 +168,11 @@ bool HasLostItsStore(const std::string& directory) {
     if (name.starts_with("MANIFEST-") && name != "MANIFEST-000001") return true;
   }
   return false;
+}
+
+bool HasKvStore(const std::string& directory) {
+  std::error_code error;
+  return stdfs::exists(stdfs::symlink_status(KvDirectoryOf(directory) + "/CURRENT", error));
 }
 
 std::string KvDirectoryOf(const std::string& directory) { return directory + "/kv"; }

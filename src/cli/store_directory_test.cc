@@ -39,7 +39,7 @@ TEST_F(StoreDirectoryTest, GoesFromAbsentToOurs) {
   EXPECT_EQ(State(), StoreState::kAbsent);
   ASSERT_TRUE(CreateStoreDirectory(path_).ok());
   EXPECT_EQ(State(), StoreState::kEmpty);
-  ASSERT_TRUE(MarkStoreDirectory(path_).ok());
+  ASSERT_TRUE(MarkStoreDirectory(path_, kPlainLayout).ok());
   EXPECT_EQ(State(), StoreState::kOurs);
   struct stat status;
   ASSERT_EQ(::stat(path_.c_str(), &status), 0);
@@ -70,7 +70,7 @@ TEST_F(StoreDirectoryTest, AnInterruptedFormatLeavesItEmpty) {
 
 TEST_F(StoreDirectoryTest, KnowsALayoutOfALaterRelease) {
   stdfs::create_directory(path_);
-  Write("tifs.store", "TiFS embedded store, layout 2\n");
+  Write("tifs.store", "TiFS embedded store, layout 3\n");
   EXPECT_EQ(State(), StoreState::kNewer);
 }
 
@@ -83,7 +83,7 @@ TEST_F(StoreDirectoryTest, AFileIsNoDirectory) {
 
 TEST_F(StoreDirectoryTest, EmptyingKeepsTheMark) {
   ASSERT_TRUE(CreateStoreDirectory(path_).ok());
-  ASSERT_TRUE(MarkStoreDirectory(path_).ok());
+  ASSERT_TRUE(MarkStoreDirectory(path_, kPlainLayout).ok());
   stdfs::create_directory(KvDirectoryOf(path_));
   Write("kv/file", "x");
   ASSERT_TRUE(EmptyStoreDirectory(path_).ok());

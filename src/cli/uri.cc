@@ -37,12 +37,14 @@ bool PercentDecode(std::string_view text, std::string& decoded) {
   return true;
 }
 
-std::string PercentEncode(std::string_view path) {
+constexpr std::string_view kSpecialInPaths = "%?#,\\\"'";
+constexpr std::string_view kSpecialInValues = "%?#,\\\"'&";
+
+std::string PercentEncode(std::string_view text, std::string_view special) {
   std::string encoded;
-  for (char c : path) {
+  for (char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte <= ' ' || byte >= 0x7f ||
-        std::string_view("%?#,\\\"'").find(c) != std::string_view::npos) {
+    if (byte <= ' ' || byte >= 0x7f || special.find(c) != std::string_view::npos) {
       encoded += fmt::format("%{:02X}", byte);
     } else {
       encoded.push_back(c);
@@ -58,9 +60,18 @@ Error BadUri(std::string_view text, std::string_view why, std::string_view way_o
 }  // namespace
 
 std::string Uri::ToString() const {
-  std::string text = fmt::format("{}://{}{}", scheme, authority, PercentEncode(path));
+  std::string text =
+      fmt::format("{}://{}{}", scheme, authority, PercentEncode(path, kSpecialInPaths));
   if (!query.empty()) text.append("?").append(query);
   return text;
+}
+
+std::string EncodeQueryValue(std::string_view value) {
+  return PercentEncode(value, kSpecialInValues);
+}
+
+bool DecodeQueryValue(std::string_view text, std::string& value) {
+  return PercentDecode(text, value);
 }
 
 bool LooksLikeUri(std::string_view text) {

@@ -22,6 +22,10 @@ struct Uri {
 
 // Errors: kInvalid, explained, with the corrected URI where it can be guessed.
 Result<Uri> ParseUri(std::string_view text);
+// A value of a parameter in a query, and back: `&` and what ToString must not hold are %XX.
+std::string EncodeQueryValue(std::string_view value);
+// False for a `%` without two hexadecimal digits, and for a NUL.
+bool DecodeQueryValue(std::string_view text, std::string& value);
 // Whether `text` has the form of a URI rather than a path.
 bool LooksLikeUri(std::string_view text);
 

@@ -42,6 +42,20 @@ TEST(UriTest, WritesWhatMountTablesCannotHoldInPercents) {
   EXPECT_EQ(uri->ToString(), "rocks:///a%20b%2Cc%3Fd%23e%25f%0Ag");
 }
 
+TEST(UriTest, NamesAVolumeInOneWay) {
+  for (const char* text : {"rocks:///d?volume=file:/a%20b%26%2Cc%25&root=r",
+                           "rocks:///d?root=r&volume=file:/%61%20b%26,c%25"}) {
+    const Result<Uri> uri = ParseStoreUri(text);
+    ASSERT_TRUE(uri.ok()) << ErrorText(uri.error());
+    EXPECT_EQ(uri->ToString(), "rocks:///d?volume=file:/a%20b%26%2Cc%25&root=r");
+    EXPECT_EQ(LocalVolumeFileOf(*uri), "/a b&,c%");
+    EXPECT_EQ(LocalDirectoryOf(*uri), "/d");
+    EXPECT_TRUE(IsSameStore(*uri, *ParseStoreUri("rocks:///d")));
+  }
+  EXPECT_EQ(LocalVolumeFileOf(*ParseStoreUri("rocks:///d?volume=/dev/sdz")), "");
+  EXPECT_EQ(LocalVolumeFileOf(*ParseStoreUri("rocks:///d")), "");
+}
+
 TEST(UriTest, SuggestsTheUriOfAPath) {
   EXPECT_EQ(WhyNot("/srv/d"), "/srv/d: is a path, not a store's URI; write 'rocks:///srv/d'");
   EXPECT_THAT(WhyNot("rocks://srv/d"), HasSubstr("write 'rocks:///srv/d'"));
@@ -55,7 +69,8 @@ TEST(UriTest, RefusesWhatNamesNoStore) {
   EXPECT_THAT(WhyNot("rocks:///"), HasSubstr("it names no directory"));
   EXPECT_THAT(WhyNot("rocks:///.."), HasSubstr("it names no directory"));
   EXPECT_THAT(WhyNot("zfs:///x"), HasSubstr("no store of the kind 'zfs'"));
-  EXPECT_THAT(WhyNot("rocks:///x?volume=y"), HasSubstr("'?volume=y' is no parameter"));
+  EXPECT_THAT(WhyNot("rocks:///x?size=y"), HasSubstr("'?size=y' is no parameter"));
+  EXPECT_THAT(WhyNot("rocks:///x?root=y"), HasSubstr("names a root and no volume"));
   EXPECT_THAT(WhyNot("rocks:///x#y"), HasSubstr("'%23'"));
   EXPECT_THAT(WhyNot("rocks:///x%2"), HasSubstr("hexadecimal"));
   EXPECT_THAT(WhyNot("rocks:///x%zz"), HasSubstr("hexadecimal"));

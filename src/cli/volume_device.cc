@@ -31,7 +31,8 @@ std::string WithoutDevice(std::string_view device, std::string_view detail) {
   return std::string(detail);
 }
 
-// Who has the volume, as its superblock says; empty if that cannot be told.
+}  // namespace
+
 std::string OwnerOfDevice(const std::string& device) {
   const auto looked = block::OpenDevice(device, {.read_only = true, .exclusive = false});
   if (!looked) return "";
@@ -39,6 +40,8 @@ std::string OwnerOfDevice(const std::string& device) {
   // One that was closed is held by something else.
   return identity && !identity->was_closed ? identity->owner : "";
 }
+
+namespace {
 
 Error DeviceError(const std::string& device, const Error& error) {
   const std::string what = Escaped(device);

@@ -45,6 +45,8 @@ Result<std::unique_ptr<volume::Volume>> OpenToRead(const std::string& device);
 // over.
 Result<std::unique_ptr<volume::Volume>> OpenToWrite(const std::string& device,
                                                     std::string_view command);
+// Who has the volume on a device, as its superblock says; empty if that cannot be told.
+std::string OwnerOfDevice(const std::string& device);
 // "tifs volume put (pid 17) on host".
 std::string OwnerText(std::string_view command);
 

@@ -127,7 +127,7 @@ class MountCase(CliCase):
         entry = mount_entry(point)
         if not entry or entry["type"] != "fuse.tifs":
             return None
-        owner = self.owner(entry["source"].removeprefix("rocks://"))
+        owner = self.owner(entry["source"].removeprefix("rocks://").partition("?")[0])
         return owner["pid"] if owner else None
 
     def mount(self, *arguments, mnt=None, uri=None):

@@ -11,6 +11,7 @@ import sys
 import unittest
 
 from cli_case import COMMANDS, CliCase, REPOSITORY, run
+from cases_store_volume import StoreVolumeUriCase
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -430,4 +431,4 @@ class BenchCase(CliCase):
 
 
 if __name__ == "__main__":
-    sys.exit(run([CommandLineCase, FormatCase, UnmountedStoreCase, BenchCase]))
+    sys.exit(run([CommandLineCase, FormatCase, UnmountedStoreCase, BenchCase, StoreVolumeUriCase]))

@@ -7,11 +7,14 @@
 #include <utility>
 
 #include "base/check.h"
+#include "cli/volume_extent_device.h"
 #include "fs/data/extent_blocks.h"
 #include "fs/data/kv_blocks.h"
 #include "fs/fs_check.h"
+#include "rocksfs/rocks_file_system.h"
 #include "sim/power_cut_fs.h"
 #include "tests/sim/disk_extent_device.h"
+#include "volume/volume.h"
 
 namespace tifs::sim {
 namespace {
@@ -30,10 +33,18 @@ Profile CrashProfile(const CrashOptions& options) {
   return profile;
 }
 
+SimDeviceOptions DeviceOptions(uint64_t seed) {
+  SimDeviceOptions options;
+  options.size_bytes = 256 << 20;
+  options.block_bytes = seed % 2 == 0 ? 512 : 4096;
+  options.seed = seed;
+  return options;
+}
+
 }  // namespace
 
 CrashWorld::CrashWorld(const CrashOptions& options, uint64_t seed)
-    : options_(options), random_(seed) {
+    : options_(options), random_(seed), disk_(power_), device_(DeviceOptions(seed), power_) {
   CHECK(disk_.MakeDirectory(kVolume).ok());
   CHECK(disk_.SyncDirectory("/").ok());
   for (uint32_t i = 0; i < options_.workers; ++i) {
@@ -42,6 +53,24 @@ CrashWorld::CrashWorld(const CrashOptions& options, uint64_t seed)
 }
 
 CrashWorld::~CrashWorld() { CloseAll(); }
+
+Status CrashWorld::FormatVolume() {
+  return volume::Volume::Format(device_, {.extent_unit_bytes = options_.extent_unit_bytes}, clock_);
+}
+
+Status CrashWorld::OpenVolume() {
+  volume::VolumeOptions options;
+  options.background = random_.OneIn(2);
+  options.skip_flush = [this](volume::FlushKind kind) {
+    const bool skipped = lies_ && options_.skip_flush && options_.skip_flush(kind);
+    if (skipped) ++skipped_flushes_;
+    return skipped;
+  };
+  volume_ = rocksfs::SharedVolume::Of(
+      TRY(volume::Volume::Open(std::make_unique<block::ForwardingDevice>(device_), options)));
+  root_ = TRY(volume_->volume().OpenRoot("tifs", /*create=*/true));
+  return {};
+}
 
 Status CrashWorld::OpenStore() {
   kv::RocksOptions rocks;
@@ -54,6 +83,13 @@ Status CrashWorld::OpenStore() {
                                  : std::chrono::nanoseconds(std::chrono::milliseconds(1));
   rocks.wal = {.flush_interval = interval, .sync_interval = 2 * interval};
   rocks.file_system = std::make_shared<PowerCutFs>(disk_);
+  if (options_.volume) {
+    TRY(OpenVolume());
+    rocks.file_system = TRY(rocksfs::RocksFileSystem::Open(
+        volume_, rocks.file_system, {.root = "tifs", .base_directory = kVolume, .uri = ""}));
+    // As much as the model has.
+    rocks.space = [] { return kv::SpaceUsage{uint64_t{1} << 50, uint64_t{1} << 50}; };
+  }
   rocks.file_system_is_posix = random_.OneIn(2);
   store_ = TRY(kv::RocksKv::Open(rocks));
   return {};
@@ -65,8 +101,9 @@ Status CrashWorld::OpenFileSystem() {
   mount.background_thread = random_.OneIn(2);
   std::unique_ptr<fs::BlockStore> blocks = std::make_unique<fs::KvBlocks>();
   if (options_.extents) {
-    blocks = std::make_unique<fs::ExtentBlocks>(
-        TRY(DiskExtentDevice::Open(disk_, kVolume, "blocks")), SystemClock());
+    auto device = options_.volume ? cli::OpenVolumeExtentDevice(*root_, "blocks", {})
+                                  : DiskExtentDevice::Open(disk_, kVolume, "blocks");
+    blocks = std::make_unique<fs::ExtentBlocks>(TRY(std::move(device)), SystemClock());
   }
   // The system's clock: a background thread waits on it.
   file_system_ = TRY(fs::FileSystem::Open(*store_, SystemClock(), mount, std::move(blocks)));
@@ -74,7 +111,12 @@ Status CrashWorld::OpenFileSystem() {
 }
 
 Status CrashWorld::Format() {
+  if (options_.volume) TRY(FormatVolume());
   TRY(OpenStore());
+  if (options_.volume) {
+    (void)TRY(root_->OpenSparse("blocks", {.write = true, .create = true}));
+    TRY(root_->SyncDirectory(""));
+  }
   fs::FormatOptions format;
   format.block_size_bytes = options_.block_size_bytes;
   format.extents = options_.extents;
@@ -87,6 +129,8 @@ Status CrashWorld::Format() {
 void CrashWorld::CloseAll() {
   file_system_.reset();
   store_.reset();
+  root_.reset();
+  volume_.reset();
 }
 
 // Lets all workers work until the power goes, or they are done and all is closed in good order.
@@ -151,6 +195,7 @@ std::string CrashWorld::Recover() {
 std::string CrashWorld::Run(uint64_t rounds) {
   if (Status formatted = Format(); !formatted) return formatted.error().ToString();
   disk_.LieAboutSync(options_.lie);
+  lies_ = true;
   LosePower();
   for (uint64_t round = 0; round < rounds; ++round) {
     std::string why = Recover();

@@ -9,6 +9,9 @@ that fsck faults, a mount process that died, or an unmount that did not end fail
 process that is itself killed is cleaned up after by a detached reaper, because nobody else would
 detach the dead mount point.
 
+With `--volume` the tables and the data of each store lie on a volume of its own, in a sparse file
+beside it.
+
 With `--dir DIR` the same suites run on an existing directory: plain mounts become subdirectories of
 DIR, and mounts that need an option, a capacity or a subdirectory become tmpfs, which honours the
 same ones. A case that fails there as well accuses the test, not TiFS.
@@ -29,6 +32,7 @@ SKIP_EXIT_CODE = 77
 MOUNT_DEADLINE_S = 60
 UNMOUNT_DEADLINE_S = 120
 FSCK_DEADLINE_S = 600
+VOLUME_BYTES = 16 << 30
 
 
 class Skipped(Exception):
@@ -44,6 +48,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--dir", metavar="DIR", help="run on this directory instead of a fresh mount"
     )
+    parser.add_argument("--volume", action="store_true", help="put the stores on volumes")
     parser.add_argument("--long", action="store_true", help="full length")
 
 
@@ -53,6 +58,8 @@ def parse_arguments(description, configure=None, argv=None):
     if configure:
         configure(parser)
     arguments = parser.parse_args(argv)
+    if arguments.dir and arguments.volume:
+        parser.error("--volume needs --tifs")
     if bool(arguments.tifs) == bool(arguments.dir):
         parser.error("give either --tifs BINARY or --dir DIR")
     return arguments
@@ -213,11 +220,12 @@ class TestBed:
 
     __test__ = False
 
-    def __init__(self, tifs=None, directory=None, long=False):
+    def __init__(self, tifs=None, directory=None, long=False, volume=False):
         self.tifs = os.path.abspath(tifs) if tifs else None
         self.directory = os.path.abspath(directory) if directory else None
         self.is_reference = directory is not None
         self.long = long
+        self.volume = volume
         self.root = None
         self._mounts = []
         self._reaper = None
@@ -225,7 +233,7 @@ class TestBed:
 
     @classmethod
     def from_arguments(cls, arguments):
-        return cls(arguments.tifs, arguments.dir, arguments.long)
+        return cls(arguments.tifs, arguments.dir, arguments.long, arguments.volume)
 
     def __enter__(self):
         if self.is_reference:
@@ -329,6 +337,9 @@ class Mounted:
         self.path = bed.new_directory("mnt")
         self.log_path = bed.new_path("log")
         self.uri = f"rocks://{self.store}"
+        self.device = None
+        if bed.volume:
+            self._make_volume()
         self.options = list(options)
         self.pid = None
         self._process = None
@@ -349,6 +360,16 @@ class Mounted:
             raise MountFailure(
                 f"tifs {' '.join(map(str, command))}: exit {result.returncode}: {result.stdout}"
             )
+
+    def _make_volume(self):
+        image = self.store + ".img"
+        self.device = f"file:{image}"
+        self.uri += f"?volume={self.device}"
+        with open(image, "wb") as file:
+            file.truncate(VOLUME_BYTES)
+        result = self._bed.run_tifs("volume", "format", self.device)
+        if result.returncode:
+            raise MountFailure(f"tifs volume format {self.device}: {result.stdout}")
 
     def mount(self, options=None):
         """Mounts the store (again), in the foreground of a child process, and waits until it
@@ -433,6 +454,13 @@ class Mounted:
             raise MountFailure(
                 f"tifs fsck {self.uri} -n: exit {result.returncode}:\n{result.stdout}"
             )
+        if self.device is None:
+            return
+        result = self._bed.run_tifs("volume", "check", self.device, deadline_s=FSCK_DEADLINE_S)
+        if result.returncode:
+            raise MountFailure(
+                f"tifs volume check {self.device}: exit {result.returncode}:\n{result.stdout}"
+            )
 
     def close(self):
         """Unmounts, checks with fsck, deletes. Fails on whatever went wrong, but always deletes."""
@@ -444,8 +472,9 @@ class Mounted:
             self._kill()
             for tree in (self.store, self.path):
                 shutil.rmtree(tree, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                os.unlink(self.log_path)
+            for file in (self.log_path, self.store + ".img"):
+                with contextlib.suppress(OSError):
+                    os.unlink(file)
 
     def is_serving(self):
         return self._process is not None and self._process.poll() is None

@@ -29,7 +29,9 @@ class FileExtentDevice : public ExtentDevice {
  public:
   // `direct_fd`: -1 where the file system below has no O_DIRECT.
   FileExtentDevice(int fd, int direct_fd) : fd_(fd), direct_fd_(direct_fd) {
-    if (direct_fd_ >= 0) write_behind_ = std::make_unique<WriteBehind>(direct_fd_);
+    if (direct_fd_ < 0) return;
+    write_behind_ = std::make_unique<WriteBehind>(
+        [direct_fd](uint64_t at, std::string_view data) { return WriteTo(direct_fd, at, data); });
   }
   ~FileExtentDevice() override {
     write_behind_.reset();
@@ -61,7 +63,7 @@ class FileExtentDevice : public ExtentDevice {
       offset_bytes += size;
       data.remove_prefix(size);
     }
-    return WriteTo(offset_bytes, data);
+    return WriteTo(fd_, offset_bytes, data);
   }
 
   Status Discard(uint64_t offset_bytes, uint64_t length_bytes) override {
@@ -108,7 +110,7 @@ class FileExtentDevice : public ExtentDevice {
     const std::string zeros(std::min<uint64_t>(length_bytes, 1 << 20), '\0');
     while (length_bytes > 0) {
       const uint64_t size = std::min<uint64_t>(length_bytes, zeros.size());
-      TRY(WriteTo(offset_bytes, std::string_view(zeros).substr(0, size)));
+      TRY(WriteTo(fd_, offset_bytes, std::string_view(zeros).substr(0, size)));
       offset_bytes += size;
       length_bytes -= size;
     }
@@ -134,9 +136,9 @@ class FileExtentDevice : public ExtentDevice {
     return {};
   }
 
-  Status WriteTo(uint64_t offset_bytes, std::string_view data) {
+  static Status WriteTo(int fd, uint64_t offset_bytes, std::string_view data) {
     while (!data.empty()) {
-      const ssize_t size = pwrite(fd_, data.data(), data.size(), static_cast<off_t>(offset_bytes));
+      const ssize_t size = pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset_bytes));
       if (size < 0 && errno == EINTR) continue;
       if (size < 0) return ErrorFromErrno(errno, "write to a data file");
       offset_bytes += static_cast<uint64_t>(size);

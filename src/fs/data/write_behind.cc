@@ -1,9 +1,6 @@
 #include "fs/data/write_behind.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -14,7 +11,7 @@ namespace tifs::fs {
 
 void WriteBehind::Free::operator()(char* buffer) const { std::free(buffer); }
 
-WriteBehind::WriteBehind(int fd) : fd_(fd) {
+WriteBehind::WriteBehind(Write write) : write_(std::move(write)) {
   for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -81,17 +78,6 @@ Status WriteBehind::Drain() {
   return {};
 }
 
-Status WriteBehind::Write(const Piece& piece) {
-  for (size_t done = 0; done < piece.size_bytes;) {
-    const ssize_t size = pwrite(fd_, piece.buffer.get() + done, piece.size_bytes - done,
-                                static_cast<off_t>(piece.offset_bytes + done));
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return ErrorFromErrno(errno, "write to a data file");
-    done += static_cast<size_t>(size);
-  }
-  return {};
-}
-
 void WriteBehind::Run() {
   MutexLock lock(mutex_);
   for (;;) {
@@ -100,7 +86,7 @@ void WriteBehind::Run() {
     Piece piece = std::move(queue_.front());
     queue_.pop_front();
     mutex_.Unlock();
-    Status written = Write(piece);
+    Status written = write_(piece.offset_bytes, {piece.buffer.get(), piece.size_bytes});
     mutex_.Lock();
     if (!written) {
       LogError("{}", written.error().ToString());

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <thread>
@@ -12,9 +13,9 @@
 
 namespace tifs::fs {
 
-// Writes large aligned pieces to a file that is open with O_DIRECT, behind the back of the caller:
-// a piece is copied and written by one of two threads, so that the disk works while the next piece
-// is being received. Bounded: a caller waits while all buffers are in use. Idle, it uses no CPU.
+// Writes pieces to a file, behind the back of the caller: a piece is copied into aligned memory and
+// written by one of two threads, so that the disk works while the next piece is being received.
+// Bounded: a caller waits while all buffers are in use. Idle, it uses no CPU.
 //
 // A piece is not in the file before Await or Drain says so. A failed write is remembered and
 // answered by every later Drain: what was lost cannot be written again. Safe for use by several
@@ -24,14 +25,17 @@ class WriteBehind {
   static constexpr size_t kBufferBytes = 1 << 20;
   static constexpr size_t kAlignment = 4096;
 
-  // `fd` stays the caller's and outlives this.
-  explicit WriteBehind(int fd);
+  // Writes all of `data`, which is aligned to kAlignment, or fails.
+  using Write = std::function<Status(uint64_t offset_bytes, std::string_view data)>;
+
+  // `write` is called by this one's threads, until this is gone.
+  explicit WriteBehind(Write write);
   // Waits for what is under way.
   ~WriteBehind();
   WriteBehind(const WriteBehind&) = delete;
   WriteBehind& operator=(const WriteBehind&) = delete;
 
-  // Takes `data`; offset and size are multiples of kAlignment.
+  // Takes `data`. Pieces of one range in the order of their submission only after Await.
   void Submit(uint64_t offset_bytes, std::string_view data);
   // Returns once no piece that overlaps the range is under way.
   void Await(uint64_t offset_bytes, uint64_t length_bytes);
@@ -55,10 +59,9 @@ class WriteBehind {
 
   void Run();
   Buffer TakeBuffer() REQUIRES(mutex_);
-  Status Write(const Piece& piece);
   bool Overlaps(uint64_t offset_bytes, uint64_t length_bytes) const REQUIRES(mutex_);
 
-  const int fd_;
+  const Write write_;
   Mutex mutex_;
   CondVar queued_;
   CondVar finished_;

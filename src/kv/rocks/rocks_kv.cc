@@ -77,7 +77,7 @@ Status RocksKv::OpenDb() {
   file_system_ = std::make_shared<WalFileSystem>(
       is_local ? rocksdb::FileSystem::Default() : options_.file_system,
       WalFileSystem::Features{.zeros_ahead = is_local || options_.file_system_is_posix,
-                              .private_files = is_local});
+                              .private_files = is_local || options_.file_system_is_posix});
   env_ = rocksdb::NewCompositeEnv(file_system_);
 
   const rocksdb::Status exists = env_->FileExists(options_.path + "/CURRENT");
@@ -212,6 +212,7 @@ Status RocksKv::Resume() {
 }
 
 Result<SpaceUsage> RocksKv::Space() {
+  if (options_.space) return options_.space();
   if (!options_.file_system) {
     struct statvfs fs;
     if (statvfs(options_.path.c_str(), &fs) != 0) return ErrorFromErrno(errno, "statvfs");

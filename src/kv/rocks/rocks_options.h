@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -31,9 +32,12 @@ struct RocksOptions {
   // What the store's files lie on; the operating system's if null.
   std::shared_ptr<rocksdb::FileSystem> file_system;
   // Of `file_system`: files opened for writing go on where they left off, as a descriptor does, and
-  // can be written elsewhere meanwhile. Then the log is extended ahead of its end (see
-  // WalFileSystem).
+  // can be written elsewhere meanwhile; of the log at least. Then the log is extended ahead of its
+  // end (see WalFileSystem), and what has a name on the operating system's file system is made
+  // readable for its owner only.
   bool file_system_is_posix = false;
+  // What Space answers, if `file_system` cannot tell all; may be called from any thread.
+  std::function<Result<SpaceUsage>()> space;
   Clock* clock = &SystemClock();
 
   Status Validate() const;

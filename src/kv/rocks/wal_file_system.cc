@@ -222,6 +222,7 @@ IOStatus WalFileSystem::EndOpening() {
 
 IOStatus WalFileSystem::Restrict(IOStatus created, const std::string& path) const {
   if (!created.ok() || !features_.private_files || chmod(path.c_str(), 0600) == 0) return created;
+  if (errno == ENOENT) return created;  // it lies elsewhere, and has no mode
   return IOStatus::IOError("chmod " + path, std::strerror(errno));
 }
 

@@ -30,8 +30,8 @@ namespace tifs::kv {
 // CURRENT is replaced only when the names of all other files are durable: RocksDB relies on the
 // sync of a new MANIFEST to make its name durable too, which file systems need not do.
 //
-// With `private_files` each file is readable and writable by its owner alone (for the operating
-// system's own file system).
+// With `private_files` each file that the operating system's file system has is readable and
+// writable by its owner alone.
 class WalFileSystem : public rocksdb::FileSystemWrapper {
  public:
   static constexpr uint64_t kZerosAhead = uint64_t{256} << 10;

@@ -1,0 +1,341 @@
+"""Stores on a volume: rocks:///DIR?volume=DEVICE[&root=NAME]."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+from cli_case import MountCase, CliCase
+
+MIB = 1 << 20
+
+
+class StoreVolumeCase(MountCase):
+    """A case has an image with a volume, and a URI for a store on it."""
+
+    size = 256 * MIB
+
+    def setUp(self):
+        super().setUp()
+        self.device = self.new_volume("disk.img", "fast")
+        self.plain_uri = self.uri
+        self.uri = f"{self.plain_uri}?volume={self.device}"
+
+    def new_volume(self, name, label):
+        image = os.path.join(self.root, name)
+        with open(image, "wb") as file:
+            file.truncate(self.size)
+        device = f"file:{image}"
+        self.ok("volume", "format", device, "--name", label)
+        return device
+
+    def uuid(self, device=None):
+        return self.ok_json("volume", "info", device or self.device)["uuid"]
+
+    def roots(self, device=None):
+        return [entry["name"] for entry in self.ok_json("volume", "ls", device or self.device)["entries"]]
+
+    def remembered(self):
+        with open(os.path.join(self.store, "tifs.volume"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def remember(self, **changed):
+        path = os.path.join(self.store, "tifs.volume")
+        text = json.dumps({**self.remembered(), **changed})
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def fill(self, name, content=b"content"):
+        with open(os.path.join(self.mnt, name), "wb") as file:
+            file.write(content)
+
+    def content(self, name):
+        with open(os.path.join(self.mnt, name), "rb") as file:
+            return file.read()
+
+    def text_of_volume(self):
+        return f"the volume 'fast' (UUID {self.uuid()}, last at {self.device})"
+
+
+class StoreOnAVolumeCase(StoreVolumeCase):
+    def test_keeps_its_tables_and_data_there(self):
+        self.format()
+        self.mount()
+        content = os.urandom(3 * MIB)
+        self.fill("file", content)
+        self.umount()
+        self.assertNotIn("blocks", os.listdir(self.store))
+        beside = os.listdir(os.path.join(self.store, "kv"))
+        self.assertFalse([name for name in beside if name.endswith(".sst") or name.startswith("MANIFEST")])
+        for path in (self.store, os.path.join(self.store, "kv")):
+            for name in os.listdir(path):
+                self.assertEqual(os.stat(os.path.join(path, name)).st_mode & 0o077, 0, name)
+        names = {entry["name"]: entry for entry in self.ok_json("volume", "ls", self.device, "tifs")["entries"]}
+        self.assertEqual(set(names), {"blocks", "kv", "tifs.store"})
+        self.assertEqual(names["blocks"]["kind"], "sparse file")
+        self.assertEqual(names["blocks"]["allocated_bytes"], len(content))
+        self.ok("volume", "get", self.device, "tifs/blocks", os.path.join(self.root, "copy"))
+        with open(os.path.join(self.root, "copy"), "rb") as copy:
+            self.assertIn(content[:65536], copy.read())
+        self.mount()
+        self.assertEqual(self.content("file"), content)
+        self.umount()
+        self.ok("fsck", self.uri, "-n")
+        self.ok("volume", "check", self.device)
+
+    def test_is_shown_with_its_volume(self):
+        self.assertIn("capacity as much as the volume", self.ok("format", self.uri))
+        place = {"uuid": self.uuid(), "name": "fast", "device": self.device, "root": "tifs"}
+        self.assertEqual(self.ok_json("info", self.uri)["volume"], place)
+        self.mount()
+        self.assertEqual(self.ok_json("info", self.mnt)["volume"], place)
+        self.assertIn(f"fast {self.uuid()} at {self.device}, root 'tifs'", self.ok("info", self.mnt))
+        total = self.ok_json("volume", "df", self.device)["total_bytes"]
+        space = os.statvfs(self.mnt)
+        self.assertLess(space.f_blocks * space.f_frsize, total)
+        self.assertGreater(space.f_blocks * space.f_frsize, 0.9 * total)
+        self.assertIn("store volume_free_bytes", self.ok("stats", self.mnt))
+        self.ok("gc", self.mnt)
+        self.umount()
+        other = f"rocks://{self.root}/other"
+        self.ok("format", other)
+        self.assertIsNone(self.ok_json("info", other)["volume"])
+
+    def test_survives_a_kill(self):
+        self.format()
+        self.mount()
+        self.fill("synced", b"s" * MIB)
+        with open(os.path.join(self.mnt, "synced"), "rb") as file:
+            os.fsync(file.fileno())
+        pid = self.owner()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        self.await_end(pid)
+        subprocess.run(["umount", "-l", self.mnt], check=True)
+        self.ok("fsck", self.uri, "-n")
+        self.assertIn("mounted  no", re.sub(" +", "  ", self.ok("info", self.uri)))
+        self.mount()
+        self.assertEqual(self.content("synced"), b"s" * MIB)
+        self.umount()
+
+    def test_may_have_its_disk_under_another_name(self):
+        self.format()
+        moved = os.path.join(self.root, "moved.img")
+        os.rename(self.device.removeprefix("file:"), moved)
+        self.fails(1, re.compile(r".*/disk.img: does not exist; make it with .*"), "info", self.uri)
+        self.ok("info", f"{self.plain_uri}?volume=file:{moved}")
+        self.assertEqual(self.remembered()["device"], self.device)
+        self.mount(uri=f"{self.plain_uri}?volume=file:{moved}")
+        self.assertEqual(self.remembered()["device"], f"file:{moved}")
+        self.umount()
+
+    def test_needs_its_volume(self):
+        self.format()
+        before = self.tree(self.root)
+        whole = f"{self.uri}&root=tifs"
+        error = (f"{self.store}: its data lies on {self.text_of_volume()}, root 'tifs', which the URI does not name; "
+                 f"write '{whole}'")
+        for command in (["mount", self.plain_uri, self.mnt], ["info", self.plain_uri]):
+            self.fails(1, error, *command)
+        self.fails(8, error, "fsck", self.plain_uri, "-n")
+        self.assertEqual(self.tree(self.root), before)
+        self.mount(uri=whole)
+        # Whoever has it mounted knows where it is.
+        self.assertEqual(self.ok_json("info", self.plain_uri)["volume"]["root"], "tifs")
+        second = os.path.join(self.root, "second")
+        os.mkdir(second)
+        self.fails(1, re.compile(r".*: mounted by pid \d+ at .*"), "mount", self.plain_uri, second)
+        self.umount()
+
+    def test_refuses_another_volume_and_root(self):
+        self.format()
+        other = self.new_volume("other.img", "")
+        self.fails(1, f"{self.store}: its data lies on {self.text_of_volume()}, and {other} is the volume "
+                      f"(UUID {self.uuid(other)}); name the device that has the store's volume",
+                   "mount", f"{self.plain_uri}?volume={other}", self.mnt)
+        self.fails(1, f"{self.store}: its data lies in the root 'tifs' of the volume, not in 'x'; write '&root=tifs', "
+                      "or leave it out", "info", f"{self.uri}&root=x")
+        self.assertEqual(self.roots(other), [])
+        self.assertEqual(self.roots(), ["tifs"])
+        self.ok("format", f"rocks://{self.root}/plain")
+        self.fails(1, f"{self.root}/plain: the store lies on no volume; leave out '?volume='",
+                   "info", f"rocks://{self.root}/plain?volume={self.device}")
+
+    def test_needs_its_root(self):
+        self.format()
+        self.remember(store="of another format")
+        error = (f"{self.store}: the root 'tifs' of {self.text_of_volume()} does not have the store's data; restore it "
+                 "from a backup; see TROUBLESHOOTING")
+        self.fails(1, error, "mount", self.uri, self.mnt)
+        with open(os.path.join(self.store, "tifs.volume"), "w", encoding="utf-8") as file:
+            file.write("{}")
+        self.fails(1, f"{self.store}: the store below is damaged: the file 'tifs.volume' makes no sense; restore it "
+                      "from a backup; see TROUBLESHOOTING", "info", self.uri)
+
+    def test_volumes_are_had_by_one_process(self):
+        self.format()
+        second = f"rocks://{self.root}/second?volume={self.device}&root=second"
+        self.ok("format", second)
+        self.assertEqual(self.roots(), ["second", "tifs"])
+        self.mount()
+        owner = rf"the volume is in use by 'tifs mount {re.escape(self.mnt)} \(pid {self.owner()['pid']}\) on .*'"
+        way_out = "end that first: one process at a time has a volume, whichever root it uses"
+        self.fails(1, re.compile(rf"{re.escape(self.device)}: {owner}; {way_out}"), "info", second)
+        self.ok("volume", "info", self.device)
+        self.umount()
+        self.ok("info", second)
+        self.ok("fsck", self.uri, "-n")
+
+    def test_may_not_lie_on_its_own_mount(self):
+        self.format()
+        self.fails(1, f"{self.mnt}: the store's volume would lie on the mount itself; mount at a directory outside of "
+                      "it", "mount", f"{self.plain_uri}?volume=file:{self.mnt}/disk.img", self.mnt)
+
+
+class FormatOnAVolumeCase(StoreVolumeCase):
+    def test_needs_a_volume(self):
+        image = os.path.join(self.root, "empty.img")
+        with open(image, "wb") as file:
+            file.truncate(MIB)
+        self.fails(1, f"file:{image}: has no TiFS volume; make one with 'tifs volume format file:{image}'", "format",
+                   f"{self.plain_uri}?volume=file:{image}")
+        self.fails(1, re.compile(".*/none.img: does not exist; make it with .*"), "format",
+                   f"{self.plain_uri}?volume=file:{self.root}/none.img")
+
+    def test_asks_before_a_store_is_lost(self):
+        self.format()
+        self.mount()
+        self.fill("file", b"x" * MIB)
+        self.umount()
+        self.fails(1, re.compile(r".*: holds the file system [-0-9a-f]+ with 2 inodes and 1 MiB of data; "
+                                 r"use --force to destroy it"), "format", self.uri)
+        number = self.remembered()["store"]
+        used = self.ok_json("volume", "df", self.device)["free_bytes"]
+        result = self.run_tifs("format", self.uri, "--force", "--yes")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotEqual(self.remembered()["store"], number)
+        self.assertGreaterEqual(self.ok_json("volume", "df", self.device)["free_bytes"], used + MIB)
+        self.mount()
+        self.assertEqual(os.listdir(self.mnt), [])
+        self.umount()
+        self.ok("volume", "check", self.device)
+
+    def test_asks_before_another_stores_root_is_lost(self):
+        self.format()
+        other = f"rocks://{self.root}/other?volume={self.device}"
+        self.fails(1, f"{self.root}/other: holds in the root 'tifs' of its volume the data of the store {self.store}; "
+                      "use --force to destroy it", "format", other)
+        self.ok("info", self.uri)
+        # It moved, and its directory was lost: nobody can use the root any more.
+        shutil.rmtree(self.store)
+        self.assertEqual(self.run_tifs("format", other, "--force", "--yes").returncode, 0)
+        self.ok("info", other)
+
+    def test_leaves_the_roots_of_others_alone(self):
+        source = os.path.join(self.root, "source")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("somebody's")
+        self.ok("volume", "put", self.device, source, "tifs/kv/000001.sst")
+        self.fails(1, f"{self.device}: the root 'tifs' has files of another program; choose another with '&root=NAME'",
+                   "format", self.uri, "--force", "--yes")
+        self.ok("format", f"{self.uri}&root=mine")
+        self.assertEqual(self.roots(), ["mine", "tifs"])
+
+    def test_moves_onto_a_volume_and_off_it(self):
+        self.ok("format", self.plain_uri)
+        self.fails(1, f"{self.store}: holds a file system that lies on no volume; use --force to destroy it",
+                   "format", self.uri)
+        self.ok("info", self.plain_uri)
+        self.assertEqual(self.run_tifs("format", self.uri, "--force", "--yes").returncode, 0)
+        self.assertEqual(self.remembered()["device"], self.device)
+        self.fails(1, f"{self.store}: holds a file system whose data lies on {self.text_of_volume()}, root 'tifs', and "
+                      "will stay there; use --force to destroy it", "format", self.plain_uri)
+        self.ok("info", self.uri)
+        self.assertEqual(self.run_tifs("format", self.plain_uri, "--force", "--yes").returncode, 0)
+        self.assertNotIn("tifs.volume", os.listdir(self.store))
+        self.ok("info", self.plain_uri)
+
+    def test_goes_on_where_a_format_was_interrupted(self):
+        self.format()
+        whole = self.remembered()
+        # As after a crash before the last step, and before the one before it.
+        self.remember(formatted=False)
+        self.fails(1, re.compile(".*: its last format did not come to its end; run 'tifs format .*"), "info", self.uri)
+        self.format()
+        self.ok("info", self.uri)
+        self.assertNotEqual(self.remembered()["store"], whole["store"])
+        # The directory is gone, the root half made.
+        self.unfinish_root()
+        shutil.rmtree(self.store)
+        self.ok("format", f"rocks://{self.root}/other?volume={self.device}")
+        # Killed at any moment.
+        shutil.rmtree(self.store, ignore_errors=True)
+        self.ok("format", f"{self.uri}&root=killed")
+        for milliseconds in range(5, 400, 45):
+            process = subprocess.Popen([self.tifs, "format", f"{self.uri}&root=killed", "--force", "--yes"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(milliseconds / 1000)
+            process.kill()
+            process.wait()
+            if self.run_tifs("info", f"{self.uri}&root=killed").returncode:
+                self.ok("format", f"{self.uri}&root=killed")
+            self.ok("fsck", f"{self.uri}&root=killed", "-n")
+
+    def unfinish_root(self):
+        source = os.path.join(self.root, "source")
+        self.ok("volume", "get", self.device, "tifs/tifs.store", source)
+        with open(source, encoding="utf-8") as file:
+            record = json.load(file)
+        with open(source, "w", encoding="utf-8") as file:
+            json.dump({**record, "formatted": False}, file)
+        self.ok("volume", "put", self.device, source, "tifs/tifs.store", "--force")
+
+
+class FullVolumeCase(StoreVolumeCase):
+    size = 64 * MIB
+
+    def test_is_enospc_and_ends_when_files_are_deleted(self):
+        self.format()
+        self.mount()
+        files = 0
+        with self.assertRaises(OSError) as full:
+            for files in range(10_000):
+                with open(os.path.join(self.mnt, f"file{files}"), "wb") as file:
+                    file.write(os.urandom(2 * MIB))
+                    os.fsync(file.fileno())
+        self.assertEqual(full.exception.errno, errno.ENOSPC)
+        self.assertGreater(files, 15)
+        self.assertLess(os.statvfs(self.mnt).f_bavail * 4096, 4 * MIB)
+        for number in range(files - 3):
+            os.unlink(os.path.join(self.mnt, f"file{number}"))
+        self.fill("after", b"a" * (4 * MIB))
+        self.umount()
+        self.mount()
+        self.assertEqual(self.content("after"), b"a" * (4 * MIB))
+        self.umount()
+        self.ok("fsck", self.uri, "-n")
+        self.ok("volume", "check", self.device)
+
+
+class StoreVolumeUriCase(CliCase):
+    def test_is_read_with_care(self):
+        for query, why in (
+            ("volume=", "'volume=' names nothing; write '?volume=/dev/DEVICE'"),
+            ("volume=/dev/x&volume=/dev/y", "'volume' is there twice; name it once"),
+            ("volume=/dev/x&root=", "'root=' names nothing; leave it out"),
+            ("volume=/dev/x&root=a/b", "'a/b' is no name of a root; it has 1 to 64 letters, digits, '.', '_' and '-'"),
+            ("root=x", "it names a root and no volume; write '?volume=/dev/DEVICE&root=NAME'"),
+            ("volume=mem:64MiB", "a volume in memory would be gone with the command; name a disk or a file"),
+            ("size=1", "'?size=1' is no parameter of this store; leave it out, or write a question mark of the path as "
+                       "'%3F'"),
+        ):
+            uri = f"{self.uri}?{query}"
+            self.fails(2, f"{uri}: {why}", "format", uri)
+        self.fails(2, re.compile(".*: volume=disk.img: .*"), "format", f"{self.uri}?volume=disk.img")
+
+
+CASES = [StoreOnAVolumeCase, FormatOnAVolumeCase, FullVolumeCase]
