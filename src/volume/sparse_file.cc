@@ -472,7 +472,8 @@ Status SparseFile::Sync() {
     size = size_bytes();
     is_logged = written.empty() && size == inode_.committed_bytes;
   }
-  if (dirty) TRY(core_->disk().Flush(FlushKind::kData));
+  // Whoever has noted a unit or a new end may not have said yet that the file is dirty.
+  if (dirty || !is_logged) TRY(core_->disk().Flush(FlushKind::kData));
   if (!is_logged) TRY(LogWritten(written, size));
   TRY(core_->Commit(core_->LastNumber()));
   return core_->AfterChange();
