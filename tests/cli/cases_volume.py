@@ -4,9 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
-import pty
 import re
-import select
 import subprocess
 
 from cli_case import CliCase, REPOSITORY
@@ -59,27 +57,6 @@ class VolumeCase(CliCase):
         with open(self.image, "r+b") as file:
             file.seek(offset)
             file.write(content)
-
-    def answer(self, text, *arguments):
-        """Runs tifs on a terminal and types `text`; returns the exit code and all that was shown."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execv(self.tifs, [self.tifs, *arguments])
-        shown = b""
-        typed = False
-        while select.select([terminal], [], [], 60)[0]:
-            try:
-                chunk = os.read(terminal, 4096)
-            except OSError:
-                break
-            if not chunk:
-                break
-            shown += chunk
-            if b"[yes/no]" in shown and not typed:
-                typed = True
-                os.write(terminal, text.encode() + b"\n")
-        os.close(terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
 
 class VolumeUsageCase(VolumeCase):

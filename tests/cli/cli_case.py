@@ -4,7 +4,9 @@ import argparse
 import contextlib
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -83,6 +85,27 @@ class CliCase(unittest.TestCase):
         else:
             self.assertRegex(error, re.compile(rf"\A(?:{message.pattern})\Z", re.DOTALL))
         return error
+
+    def answer(self, text, *arguments):
+        """Runs tifs on a terminal and types `text`; returns the exit code and all that was shown."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(self.tifs, [self.tifs, *arguments])
+        shown = b""
+        typed = False
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                chunk = os.read(terminal, 4096)
+            except OSError:
+                break
+            if not chunk:
+                break
+            shown += chunk
+            if b"[yes/no]" in shown and not typed:
+                typed = True
+                os.write(terminal, text.encode() + b"\n")
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
     def format(self, *arguments):
         self.ok("format", self.uri, *arguments)

@@ -2,9 +2,7 @@
 
 import json
 import os
-import pty
 import re
-import select
 import stat
 import subprocess
 import sys
@@ -242,29 +240,6 @@ class FormatCase(CliCase):
         returned, said = self.answer("yes", "format", self.uri, "--force")
         self.assertEqual(returned, 0, said)
         self.assertNotEqual(self.ok_json("info", self.uri)["uuid"], uuid)
-
-    def answer(self, text, *arguments):
-        """Runs tifs on a terminal and types `text`; returns the exit code and all that was shown."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execv(self.tifs, [self.tifs, *arguments])
-        shown = b""
-        typed = False
-        while True:
-            if not select.select([terminal], [], [], 60)[0]:
-                break
-            try:
-                chunk = os.read(terminal, 4096)
-            except OSError:
-                break
-            if not chunk:
-                break
-            shown += chunk
-            if b"[yes/no]" in shown and not typed:
-                typed = True
-                os.write(terminal, text.encode() + b"\n")
-        os.close(terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
     def test_a_damaged_store_can_be_formatted_over(self):
         self.format()
