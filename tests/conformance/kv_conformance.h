@@ -18,6 +18,7 @@
 #include "kv/run_transaction.h"
 #include "kv/tikv/tikv_kv.h"
 #include "sim/sim_kv.h"
+#include "tests/must.h"
 #include "tests/tikv/store/cluster.h"
 #include "tests/tikv/store/loopback_transport.h"
 
@@ -140,18 +141,6 @@ class TikvAsyncUnderTest : public TikvUnderTest {
 
 using Stores = ::testing::Types<MemUnderTest, RocksUnderTest, FaultyUnderTest, TikvUnderTest,
                                 TikvAsyncUnderTest, TikvTwoPhasesUnderTest>;
-
-// The value of a Result, or the end of the test program with the error.
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) {
-    ADD_FAILURE() << result.error().ToString();
-    abort();
-  }
-  return *std::move(result);
-}
-
-inline void Must(Status status) { ASSERT_TRUE(status) << status.error().ToString(); }
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kv/tikv/tikv_kv.h"
+#include "tests/must.h"
 #include "tests/tikv/store/cluster.h"
 #include "tests/tikv/store/loopback_transport.h"
 
@@ -26,17 +27,6 @@ using kv::tikv::TikvKv;
 using kv::tikv::TikvOptions;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-// The value of a Result, or the end of the test program with the error.
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) {
-    ADD_FAILURE() << result.error().ToString();
-    abort();
-  }
-  return *std::move(result);
-}
-inline void Must(Status status) { ASSERT_TRUE(status) << status.error().ToString(); }
 
 // A client that can die: from then on nothing that it sends arrives.
 class MortalTransport : public kv::tikv::Transport {
