@@ -24,16 +24,17 @@ _tifs_mount_options() {
 _tifs_volume() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options=""
   if ((COMP_CWORD == $1)); then
-    COMPREPLY=($(compgen -W "format info df ls cat get put rm check resize bench --help" -- "$current"))
+    COMPREPLY=($(compgen -W "format info df ls cat get put rm check resize bench io --help" -- "$current"))
     return
   fi
   case ${COMP_WORDS[$1]} in
     format) options="--name --extent-unit --force --yes" ;;
     info | df | ls) options="--json" ;;
     get | put) options="--force" ;;
-    rm) options="--yes" ;;
+    rm) options="--recursive --yes" ;;
     check) options="--repair --cut-damaged-journal --json" ;;
     bench) options="--size --seconds --latency-goal --save --json" ;;
+    io) options="--json" ;;
   esac
   case $previous in
     --extent-unit)
@@ -44,9 +45,48 @@ _tifs_volume() {
   esac
   if [[ $current == -* ]]; then
     COMPREPLY=($(compgen -W "$options --help" -- "$current"))
+  elif [ "${COMP_WORDS[$1]}" = io ] && ((COMP_CWORD == $1 + 1)); then
+    COMPREPLY=($(compgen -W "$(_tifs_mounts)" -- "$current"))
+  elif [ "${COMP_WORDS[$1]}" = io ]; then
+    COMPREPLY=($(compgen -W "scheduler= latency_goal_ms= min_background_percent= flush.weight= flush.max_bytes_per_s=
+      flush.max_iops= compaction.weight= compaction.max_bytes_per_s= compaction.max_iops= migration.weight=
+      migration.max_bytes_per_s= migration.max_iops=" -- "$current"))
+    compopt -o nospace 2>/dev/null
   else
     COMPREPLY=($(compgen -f -- "$current"))
   fi
+}
+
+# Completes a store's URI, with the parameters after its '?', up to what readline takes for the last
+# word: unless the URI is quoted, ':' and '=' end words.
+_tifs_uri() {
+  local line=${COMP_LINE:0:COMP_POINT} current=$1 word head value kind name known
+  word=${line##*[[:space:]]}
+  case $current in
+    : | = | :=) current="" ;;
+    \'* | \"*) current=${current:1} word=${word:1} ;;
+  esac
+  if [[ $word == rocks:///*\?* ]]; then
+    value=${word##*[?&]} head=${word%"${word##*[?&]}"}
+    case $value in
+      volume=file:/* | volume=/*)
+        name=${value#volume=} kind=volume=
+        [[ $name == file:* ]] && name=${name#file:} kind=volume=file:
+        COMPREPLY=($(compgen -f -P "$head$kind" -- "$name"))
+        ;;
+      volume=*) COMPREPLY=($(compgen -P "${head}volume=" -W "/dev/ file:/" -- "${value#volume=}")) ;;
+      *) COMPREPLY=($(compgen -P "$head" -W "volume= root=" -- "$value")) ;;
+    esac
+  elif [[ $word == rocks:///?* ]]; then
+    name=${word#rocks://}
+    COMPREPLY=($(compgen -d -P rocks:// -- "$name"))
+    [ -d "$name" ] && COMPREPLY+=("$word?volume=")
+  else
+    COMPREPLY=($(compgen -W "rocks:///" -- "$word"))
+  fi
+  known=${word%"$current"}
+  COMPREPLY=("${COMPREPLY[@]#"$known"}")
+  compopt -o nospace 2>/dev/null
 }
 
 _tifs() {
@@ -96,14 +136,20 @@ _tifs() {
     return
   fi
 
+  local uri=""
   case $command in
     umount | stats) COMPREPLY=($(compgen -W "$(_tifs_mounts)" -- "$current")) ;;
-    info | gc) COMPREPLY=($(compgen -W "$(_tifs_mounts) rocks:///" -- "$current")) ;;
-    format | fsck) COMPREPLY=($(compgen -W "rocks:///" -- "$current")) ;;
-    mount) COMPREPLY=($(compgen -W "rocks:///" -- "$current") $(compgen -d -- "$current")) ;;
+    info | gc) uri=1 COMPREPLY=($(compgen -W "$(_tifs_mounts)" -- "$current")) ;;
+    format | fsck) uri=1 ;;
+    mount) uri=1 COMPREPLY=($(compgen -d -- "$current")) ;;
     bench) COMPREPLY=($(compgen -d -- "$current")) ;;
   esac
-  if [[ ${COMPREPLY[0]-} == rocks:///* ]]; then compopt -o nospace 2>/dev/null; fi
+  if [ -n "$uri" ]; then
+    local others=("${COMPREPLY[@]}")
+    COMPREPLY=()
+    _tifs_uri "$current"
+    COMPREPLY+=("${others[@]}")
+  fi
   return 0
 }
 

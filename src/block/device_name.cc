@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "base/coding.h"
+#include "base/parse_size.h"
 
 namespace tifs::block {
 namespace {
@@ -13,32 +12,10 @@ Error BadName(std::string_view text, std::string_view why) {
   return Error(ErrorCode::kInvalid, "device", fmt::format("'{}': {}", EscapeForLog(text), why));
 }
 
-// The factor of "", "B", "K", "KiB", "KB" and so on to T; 0 if there is no such unit. The same
-// meaning as everywhere on the command line: KB is 1000, K and KiB are 1024.
-uint64_t FactorOf(std::string_view unit) {
-  if (unit.empty() || unit == "B") return 1;
-  const size_t power = std::string_view("KMGT").find(unit[0] == 'k' ? 'K' : unit[0]);
-  if (power == std::string_view::npos) return 0;
-  const std::string_view rest = unit.substr(1);
-  if (!rest.empty() && rest != "iB" && rest != "i" && rest != "B") return 0;
-  uint64_t factor = 1;
-  for (size_t i = 0; i <= power; ++i) factor *= rest == "B" ? 1000 : 1024;
-  return factor;
-}
-
-Result<uint64_t> ParseSize(std::string_view text, std::string_view size) {
-  uint64_t number = 0;
-  const auto [end, status] = std::from_chars(size.data(), size.data() + size.size(), number);
-  if (status == std::errc::result_out_of_range) return BadName(text, "the size is too large");
-  const uint64_t factor = FactorOf(size.substr(static_cast<size_t>(end - size.data())));
-  if (status != std::errc() || factor == 0) {
-    return BadName(text, "write a size such as mem:64MiB");
-  }
-  uint64_t size_bytes = 0;
-  if (__builtin_mul_overflow(number, factor, &size_bytes)) {
-    return BadName(text, "the size is too large");
-  }
-  return size_bytes;
+Result<uint64_t> SizeOfMemory(std::string_view text, std::string_view size) {
+  const Result<uint64_t> bytes = ParseSize(size);
+  if (bytes) return *bytes;
+  return BadName(text, fmt::format("{}; write a size such as mem:64MiB", bytes.error().detail()));
 }
 
 int HexDigit(char c) {
@@ -69,7 +46,7 @@ Result<DeviceName> ParseDeviceName(std::string_view text) {
   }
   if (text.starts_with("mem:")) {
     name.kind = DeviceKind::kMemory;
-    name.size_bytes = TRY(ParseSize(text, text.substr(4)));
+    name.size_bytes = TRY(SizeOfMemory(text, text.substr(4)));
     return name;
   }
   if (text.starts_with("spdk:")) {

@@ -40,13 +40,14 @@ TEST(DeviceNameTest, ReadsSizesWithUnits) {
   EXPECT_EQ(size("mem:4KiB"), 4096u);
   EXPECT_EQ(size("mem:4KB"), 4000u);
   EXPECT_EQ(size("mem:3G"), uint64_t{3} << 30);
+  EXPECT_EQ(size("mem:1.5K"), 1536u);
   EXPECT_EQ(size("mem:1TB"), 1'000'000'000'000u);
 }
 
 TEST(DeviceNameTest, RefusesWhatIsNoDevice) {
   for (const char* text : {"", "x", "/dev/", "/x.img", "file:", "file:x.img", "file://host/x",
-                           "mem:", "mem:x", "mem:4X", "mem:4KiX", "mem:-1", "mem:1.5K",
-                           "mem:99999999999999999999", "mem:99999999T", "nvme:0"}) {
+                           "mem:", "mem:x", "mem:4X", "mem:4KiX", "mem:-1", "mem:1.5",
+                           "mem:99999999999999999999", "mem:99999999999T", "nvme:0"}) {
     const auto name = ParseDeviceName(text);
     ASSERT_FALSE(name.ok()) << text;
     EXPECT_EQ(name.error().code(), ErrorCode::kInvalid) << text;

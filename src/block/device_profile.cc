@@ -59,6 +59,12 @@ std::chrono::nanoseconds DeviceProfile::CostOf(IoKind kind, uint64_t bytes) cons
   return std::chrono::nanoseconds(static_cast<int64_t>(std::min(seconds, 86'400.0) * 1e9));
 }
 
+DeviceProfile DeviceProfile::Unknown() {
+  DeviceProfile profile;
+  for (const Figure& figure : kFigures) profile.*(figure.member) = kMaxFigure;
+  return profile;
+}
+
 Status DeviceProfile::Validate() const {
   for (const Figure& figure : kFigures) {
     const uint64_t value = this->*(figure.member);

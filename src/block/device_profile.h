@@ -32,6 +32,10 @@ struct DeviceProfile {
   // is more. Of a read or write; else nothing.
   std::chrono::nanoseconds CostOf(IoKind kind, uint64_t bytes) const;
 
+  // Of a device of which nothing is known: by it nothing is ever held back, so that of all that an
+  // IoScheduler does only the limits of its classes count.
+  static DeviceProfile Unknown();
+
   // Each figure in [1, 10^15]. kInvalid names the one that is not.
   Status Validate() const;
   // Lines "name value", after a first one that says what it is and its version.

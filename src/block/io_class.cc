@@ -36,4 +36,10 @@ IoClassCounts IoCounter::Counts(IoClass io_class) const {
   return sum;
 }
 
+std::array<IoClassCounts, kIoClasses> IoCounter::All() const {
+  std::array<IoClassCounts, kIoClasses> counts;
+  for (size_t i = 0; i < kIoClasses; ++i) counts[i] = Counts(static_cast<IoClass>(i));
+  return counts;
+}
+
 }  // namespace tifs::block

@@ -41,6 +41,8 @@ class IoCounter {
  public:
   void Add(IoClass io_class, IoKind kind, uint64_t bytes);
   IoClassCounts Counts(IoClass io_class) const;
+  // By IoClass.
+  std::array<IoClassCounts, kIoClasses> All() const;
 
  private:
   static constexpr size_t kShelves = 8;

@@ -11,24 +11,40 @@ constexpr auto kLongestWait = std::chrono::milliseconds(10);
 
 }  // namespace
 
-Status IoScheduler::Configure(const IoSchedulerOptions& options) {
-  TRY(options.Validate());
-  MutexLock lock(mutex_);
-  arbiter_.Configure(options);
-  goal_ns_ = static_cast<int64_t>(options.profile.latency_goal_ns);
-  read_piece_bytes_ = arbiter_.PieceBytes(IoKind::kRead);
-  write_piece_bytes_ = arbiter_.PieceBytes(IoKind::kWrite);
-  enabled_ = true;
+void IoScheduler::Apply(const IoSchedulerSettings& settings) {
+  options_ = settings.options;
+  arbiter_.Configure(options_);
+  goal_ns_ = static_cast<int64_t>(options_.profile.latency_goal_ns);
+  read_piece_bytes_ = settings.enabled ? arbiter_.PieceBytes(IoKind::kRead) : UINT64_MAX;
+  write_piece_bytes_ = settings.enabled ? arbiter_.PieceBytes(IoKind::kWrite) : UINT64_MAX;
+  enabled_ = settings.enabled;
   begun_.NotifyAll();
-  return {};
+}
+
+Status IoScheduler::Configure(const IoSchedulerOptions& options) {
+  return Change([&options](IoSchedulerSettings& settings) -> Status {
+    settings = {.enabled = true, .options = options};
+    return {};
+  });
 }
 
 void IoScheduler::Disable() {
   MutexLock lock(mutex_);
-  enabled_ = false;
-  read_piece_bytes_ = UINT64_MAX;
-  write_piece_bytes_ = UINT64_MAX;
-  begun_.NotifyAll();
+  Apply({.enabled = false, .options = options_});
+}
+
+IoSchedulerSettings IoScheduler::Settings() const {
+  MutexLock lock(mutex_);
+  return {.enabled = enabled(), .options = options_};
+}
+
+Status IoScheduler::Change(const std::function<Status(IoSchedulerSettings&)>& change) {
+  MutexLock lock(mutex_);
+  IoSchedulerSettings settings{.enabled = enabled(), .options = options_};
+  TRY(change(settings));
+  TRY(settings.options.Validate());
+  Apply(settings);
+  return {};
 }
 
 // --- foreground ---
@@ -126,7 +142,8 @@ void IoScheduler::Leave(const IoArbiter::Transfer& transfer) {
 void IoScheduler::Count(IoKind kind, uint64_t bytes) {
   const IoClass io_class = IoScope::CurrentClass();
   total_.Add(io_class, kind, bytes);
-  if (IoCounter* instance = IoScope::CurrentInstance()) instance->Add(io_class, kind, bytes);
+  IoCounter* const instance = IoScope::CurrentInstance();
+  (instance != nullptr ? *instance : unclaimed_).Add(io_class, kind, bytes);
 }
 
 IoSchedulerCounts IoScheduler::Counts() const {
@@ -135,6 +152,7 @@ IoSchedulerCounts IoScheduler::Counts() const {
   counts.read_p99_ns = read_latency_.QuantileNs(0.99);
   counts.read_p999_ns = read_latency_.QuantileNs(0.999);
   counts.enabled = enabled();
+  counts.unclaimed = unclaimed_.All();
   MutexLock lock(mutex_);
   for (size_t i = 0; i < kIoClasses; ++i) {
     counts.classes[i] = {.transfers = total_.Counts(static_cast<IoClass>(i)),

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "base/clock.h"
@@ -23,12 +24,20 @@ struct IoSchedulerCounts {
     uint64_t waited_ns = 0;
   };
   std::array<Class, kIoClasses> classes;
+  // Of the transfers, those that no instance counts (IoScope): of a volume, its own metadata.
+  std::array<IoClassCounts, kIoClasses> unclaimed;
   // Of those foreground reads that were timed: one in sixteen, and all while the background works.
   uint64_t read_p50_ns = 0;
   uint64_t read_p99_ns = 0;
   uint64_t read_p999_ns = 0;
   bool enabled = false;
   double background_share_percent = 100;
+};
+
+// What an IoScheduler goes by.
+struct IoSchedulerSettings {
+  bool enabled = false;
+  IoSchedulerOptions options;
 };
 
 // Holds background transfers back so that foreground reads keep their latency goal; IoArbiter says
@@ -40,12 +49,18 @@ struct IoSchedulerCounts {
 // of this held: so nobody who holds a lock above it waits for ever.
 class IoScheduler {
  public:
-  explicit IoScheduler(Clock& clock) : clock_(clock), arbiter_(IoSchedulerOptions()) {}
+  explicit IoScheduler(Clock& clock)
+      : clock_(clock), arbiter_({.profile = DeviceProfile::Unknown()}) {}
 
   // From now on schedules by these. kInvalid changes nothing.
   Status Configure(const IoSchedulerOptions& options) EXCLUDES(mutex_);
   // From now on lets everything pass.
   void Disable() EXCLUDES(mutex_);
+  // What it goes by; the profile is DeviceProfile::Unknown until one was given.
+  IoSchedulerSettings Settings() const EXCLUDES(mutex_);
+  // Both in one step, so that nobody who changes something else meanwhile is lost: `change` is
+  // given what it goes by and alters it. An error of `change`, or kInvalid, changes nothing.
+  Status Change(const std::function<Status(IoSchedulerSettings&)>& change) EXCLUDES(mutex_);
   bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
 
   // A foreground read while it lives.
@@ -92,6 +107,7 @@ class IoScheduler {
     std::atomic<uint64_t> slow{0};
   };
 
+  void Apply(const IoSchedulerSettings& settings) REQUIRES(mutex_);
   void Enter(IoArbiter::Transfer& transfer) EXCLUDES(mutex_);
   void Leave(const IoArbiter::Transfer& transfer) EXCLUDES(mutex_);
   IoArbiter::Foreground SumForeground() const;
@@ -99,6 +115,7 @@ class IoScheduler {
 
   Clock& clock_;
   IoCounter total_;
+  IoCounter unclaimed_;
   std::array<ForegroundShelf, kShelves> foreground_;
   LatencyHistogram read_latency_;
   std::atomic<bool> enabled_{false};
@@ -110,6 +127,7 @@ class IoScheduler {
 
   mutable Mutex mutex_;
   CondVar begun_;
+  IoSchedulerOptions options_ GUARDED_BY(mutex_) = {.profile = DeviceProfile::Unknown()};
   IoArbiter arbiter_ GUARDED_BY(mutex_);
   std::array<uint64_t, kIoClasses> waits_ GUARDED_BY(mutex_){};
   std::array<uint64_t, kIoClasses> waited_ns_ GUARDED_BY(mutex_){};

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/parse_size.h"
 #include "cli/bench_folder.h"
 #include "cli/bench_works.h"
 #include "cli/commands.h"

@@ -3,12 +3,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "block/io_settings.h"
 #include "cli/store_owner.h"
+#include "cli/volume_io.h"
 #include "fs/data/block_store.h"
 #include "kv/kv.h"
 
@@ -60,6 +63,13 @@ class ClaimedStore {
   virtual std::optional<VolumePlace> volume() const = 0;
   // Figures of the store for `stats` and metrics: name, value.
   virtual std::vector<std::pair<std::string, uint64_t>> Figures() = 0;
+  // What its volume transferred since it was opened; nothing if it lies on none.
+  virtual std::optional<VolumeIo> Io() const { return std::nullopt; }
+  // Changes what the I/O on its volume is scheduled by, until it is closed; the detail of an error
+  // is "WHY; WAY OUT". kNotSupported: it lies on none.
+  virtual Status ChangeIo(std::span<const block::IoSetting> /*settings*/) {
+    return Error(ErrorCode::kNotSupported, "I/O settings", "the store lies on no volume");
+  }
 };
 
 enum class ClaimFor : uint8_t { kUse, kFormat };

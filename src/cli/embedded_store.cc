@@ -46,6 +46,20 @@ Error HasNoVolume(const Uri& uri) {
                    "leave out '?volume='");
 }
 
+// What kept us from the device where a store's volume was looked for, with what is missing.
+Error LacksVolume(const Uri& uri, const VolumeRecord& record, Error error) {
+  if (error.code() != ErrorCode::kNotFound && error.code() != ErrorCode::kIsDirectory &&
+      error.code() != ErrorCode::kInvalid) {
+    return error;
+  }
+  // Its way out is that of somebody who makes a volume.
+  const std::string text = ErrorText(error);
+  return Explained(ErrorCode::kNotFound, Escaped(uri.path),
+                   fmt::format("its data lies on {}, root '{}', which is not there ({})",
+                               VolumeText(record), record.root, text.substr(0, text.find("; "))),
+                   "attach it, or name the device that it is on now");
+}
+
 // Of a store's record and the volume that the URI names.
 Status CheckVolume(const Uri& uri, const VolumeRecord& record, const StoreVolume& volume) {
   if (record.uuid != volume.uuid()) {
@@ -168,7 +182,8 @@ Status EmbeddedStore::FindVolume(Mode mode) {
   if (!address_) return NeedsVolume(uri_, record);
   const auto access =
       mode == Mode::kRead ? StoreVolume::Access::kRead : StoreVolume::Access::kWrite;
-  TRY(OpenVolume(access, address_->root.empty() ? record.root : address_->root));
+  Status opened = OpenVolume(access, address_->root.empty() ? record.root : address_->root);
+  if (!opened) return LacksVolume(uri_, record, std::move(opened).error());
   TRY(CheckVolume(uri_, record, *volume_));
   if (!TRY(IsWhole(record))) {
     return Explained(ErrorCode::kCorrupt, Escaped(uri_.path),
@@ -349,6 +364,16 @@ std::vector<std::pair<std::string, uint64_t>> EmbeddedStore::Figures() {
   }
   figures.emplace_back("latched_read_only", kv_->ReadOnlyReason().empty() ? 0 : 1);
   return figures;
+}
+
+std::optional<VolumeIo> EmbeddedStore::Io() const {
+  if (!volume_) return std::nullopt;
+  return volume_->Io();
+}
+
+Status EmbeddedStore::ChangeIo(std::span<const block::IoSetting> settings) {
+  if (!volume_) return ClaimedStore::ChangeIo(settings);
+  return volume_->ChangeIo(settings);
 }
 
 Error EmbeddedStore::Explain(const Error& error) const {

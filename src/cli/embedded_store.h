@@ -46,6 +46,8 @@ class EmbeddedStore : public ClaimedStore {
   std::string directory() const override { return uri_.path; }
   std::optional<VolumePlace> volume() const override;
   std::vector<std::pair<std::string, uint64_t>> Figures() override;
+  std::optional<VolumeIo> Io() const override;
+  Status ChangeIo(std::span<const block::IoSetting> settings) override;
 
  private:
   Status OpenStore(Mode mode, uint64_t memory_bytes);

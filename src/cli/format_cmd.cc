@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/parse_size.h"
 #include "cli/assemble.h"
 #include "cli/commands.h"
 #include "cli/mount_options.h"

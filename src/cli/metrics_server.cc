@@ -16,6 +16,7 @@
 
 #include "cli/mount_options.h"
 #include "cli/output.h"
+#include "cli/volume_io.h"
 
 namespace tifs::cli {
 namespace {
@@ -53,6 +54,7 @@ class Collector : public prometheus::Collectable {
     AddCounter(families, "transaction_conflicts_total", "Transactions run again after a conflict",
                transactions.conflicts.value());
     AddUsage(families);
+    if (const auto io = store_.Io()) AddVolumeIo(families, *io);
     for (const auto& [name, value] : store_.Figures()) {
       AddGauge(families, "store_" + name, "A figure of the store below",
                static_cast<double>(value));
@@ -118,6 +120,62 @@ class Collector : public prometheus::Collectable {
     AddGauge(families, "available_bytes", "Free space", bytes(usage->available_blocks));
     AddGauge(families, "total_inodes", "Most inodes", static_cast<double>(usage->total_inodes));
     AddGauge(families, "free_inodes", "Free inodes", static_cast<double>(usage->free_inodes));
+  }
+
+  static void AddVolumeIo(std::vector<MetricFamily>& families, const VolumeIo& io) {
+    AddTransfers(families, io);
+    MetricFamily waits =
+        Family("volume_waits_total", "Background transfers held back", MetricType::Counter);
+    MetricFamily waited =
+        Family("volume_waited_seconds_total", "How long background transfers were held back",
+               MetricType::Counter);
+    for (size_t i = 1; i < block::kIoClasses; ++i) {
+      const ClientMetric::Label label = {
+          "class", std::string(block::IoClassName(static_cast<block::IoClass>(i)))};
+      const block::IoSchedulerCounts::Class& one = io.counts.classes[i];
+      AddCount(waits, {label}, static_cast<double>(one.waits));
+      AddCount(waited, {label}, static_cast<double>(one.waited_ns) * kSecondsPerNs);
+    }
+    families.push_back(std::move(waits));
+    families.push_back(std::move(waited));
+    AddGauge(families, "volume_scheduler_enabled", "Whether background I/O is scheduled",
+             io.counts.enabled ? 1 : 0);
+    AddGauge(families, "volume_background_share",
+             "Of the device's time, what the background may have beside reads",
+             io.counts.background_share_percent / 100);
+    AddGauge(families, "volume_read_p99_seconds", "Latency of foreground reads, 99th percentile",
+             static_cast<double>(io.counts.read_p99_ns) * kSecondsPerNs);
+  }
+
+  // By class and by whom they were for.
+  static void AddTransfers(std::vector<MetricFamily>& families, const VolumeIo& io) {
+    constexpr auto kCounter = MetricType::Counter;
+    MetricFamily reads = Family("volume_reads_total", "Reads from the volume", kCounter);
+    MetricFamily read_bytes = Family("volume_read_bytes_total", "Bytes of them", kCounter);
+    MetricFamily writes = Family("volume_writes_total", "Writes to the volume", kCounter);
+    MetricFamily write_bytes = Family("volume_written_bytes_total", "Bytes of them", kCounter);
+    for (const VolumeIo::Instance& instance : io.instances) {
+      for (size_t i = 0; i < block::kIoClasses; ++i) {
+        const std::vector<ClientMetric::Label> labels = {
+            {"class", std::string(block::IoClassName(static_cast<block::IoClass>(i)))},
+            {"user", instance.name}};
+        const block::IoClassCounts& one = instance.classes[i];
+        AddCount(reads, labels, static_cast<double>(one.reads));
+        AddCount(read_bytes, labels, static_cast<double>(one.read_bytes));
+        AddCount(writes, labels, static_cast<double>(one.writes));
+        AddCount(write_bytes, labels, static_cast<double>(one.write_bytes));
+      }
+    }
+    for (MetricFamily* family : {&reads, &read_bytes, &writes, &write_bytes}) {
+      families.push_back(std::move(*family));
+    }
+  }
+
+  static void AddCount(MetricFamily& family, std::vector<ClientMetric::Label> labels,
+                       double value) {
+    ClientMetric& metric = family.metric.emplace_back();
+    metric.label = std::move(labels);
+    metric.counter.value = value;
   }
 
   fs::FileSystem& file_system_;

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <vector>
 
+#include "base/parse_size.h"
 #include "cli/nearest_match.h"
 #include "cli/output.h"
 #include "cli/size_text.h"

@@ -9,7 +9,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "block/io_settings.h"
 #include "cli/status_json.h"
+#include "cli/volume_io.h"
 #include "fs/fs_check.h"
 
 namespace tifs::cli {
@@ -36,6 +38,7 @@ Result<Json> MountRequests::Answer(const Json& request, const ControlProgress& p
   if (name == "check") return Check(progress);
   if (name == "check_remount") return CheckRemount(request);
   if (name == "remount") return Remount(request);
+  if (name == "volume_io") return VolumeIo(request);
   return Error(ErrorCode::kNotSupported, "request", "unknown to this version");
 }
 
@@ -99,6 +102,31 @@ Result<Json> MountRequests::Remount(const Json& request) {
   read_only_ = wanted->get<bool>();
   LogInfo("remounted {}", read_only_ ? "read-only" : "read-write");
   return Json::object();
+}
+
+Result<Json> MountRequests::VolumeIo(const Json& request) {
+  ClaimedStore& store = mount_.claimed_store();
+  if (!store.Io()) {
+    return Explained(ErrorCode::kNotSupported, Escaped(mount_point_),
+                     "the store lies on no volume, so that no I/O is scheduled",
+                     "'tifs info' shows what it lies on");
+  }
+  std::vector<block::IoSetting> settings;
+  if (const auto wanted = request.find("settings"); wanted != request.end()) {
+    for (const auto& [name, value] : wanted->items()) {
+      if (!value.is_string()) return Error(ErrorCode::kInvalid, "volume_io", "a value is no text");
+      settings.emplace_back(name, value.get<std::string>());
+    }
+  }
+  if (Status changed = store.ChangeIo(settings); !changed) {
+    // The detail is "WHY; WAY OUT".
+    return ExplainedText(ErrorCode::kInvalid, fmt::format("{}: {}", Escaped(mount_point_),
+                                                          Escaped(changed.error().detail())));
+  }
+  for (const auto& [name, value] : settings) {
+    LogInfo("I/O of the volume: {}={}", Escaped(name), Escaped(value));
+  }
+  return VolumeIoToJson(*store.Io());
 }
 
 }  // namespace tifs::cli

@@ -20,6 +20,7 @@ namespace tifs::cli {
 //   check_remount  {"options": [TEXT, ...]}: an error if they differ from the mount's own in more
 //   than
 //                  a remount can change -> {}
+//   volume_io  {"settings": {NAME: VALUE, ...}} changes these first -> VolumeIoToJson
 //   remount  {"read_only": BOOL}, the file system's half of it -> {}
 class MountRequests {
  public:
@@ -33,6 +34,7 @@ class MountRequests {
   Result<Json> Check(const ControlProgress& progress);
   Result<Json> CheckRemount(const Json& request);
   Result<Json> Remount(const Json& request);
+  Result<Json> VolumeIo(const Json& request);
 
   const Uri uri_;
   const std::string mount_point_;

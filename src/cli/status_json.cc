@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "cli/size_text.h"
+#include "cli/volume_io.h"
 
 namespace tifs::cli {
 namespace {
@@ -96,6 +97,7 @@ Json StatsToJson(fs::FileSystem& file_system, ClaimedStore& store, double uptime
   const kv::TransactionMetrics& transactions = file_system.transaction_metrics();
   Json figures = Json::object();
   for (const auto& [name, value] : store.Figures()) figures[name] = value;
+  const auto volume_io = store.Io();
   return {{"uptime_seconds", uptime_seconds},
           {"read_bytes", metrics.read_bytes.value()},
           {"written_bytes", metrics.written_bytes.value()},
@@ -109,7 +111,8 @@ Json StatsToJson(fs::FileSystem& file_system, ClaimedStore& store, double uptime
             {"unavailable", transactions.unavailable.value()},
             {"undetermined", transactions.undetermined.value()}}},
           {"operations", std::move(operations)},
-          {"store", std::move(figures)}};
+          {"store", std::move(figures)},
+          {"volume_io", volume_io ? VolumeIoToJson(*volume_io) : Json(nullptr)}};
 }
 
 Json CheckReportToJson(const fs::CheckReport& report) {
@@ -244,8 +247,11 @@ std::string StatsToText(const Json& stats, const Json* before) {
                                             : FormatCount(value.get<uint64_t>()),
                    ""});
   }
-  return fmt::format("up {:.0f} s\n\n{}\n{}", stats["uptime_seconds"].get<double>(),
-                     operations.ToString(), totals.ToString());
+  const auto volume_io = stats.find("volume_io");
+  const bool has_volume = volume_io != stats.end() && volume_io->is_object();
+  return fmt::format("up {:.0f} s\n\n{}\n{}{}", stats["uptime_seconds"].get<double>(),
+                     operations.ToString(), totals.ToString(),
+                     has_volume ? "\n" + TransfersToText(*volume_io) : "");
 }
 
 std::string CheckReportToText(const Json& report) {

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "block/device_name.h"
 #include "block/open_device.h"
+#include "block/scheduled_device.h"
 #include "cli/output.h"
 #include "cli/volume_device.h"
 #include "cli/volume_extent_device.h"
@@ -71,21 +73,6 @@ Error InUse(const std::string& device, Error error) {
                    "end that first: one process at a time has a volume, whichever root it uses");
 }
 
-Status RemoveTree(volume::Root& root, const std::string& path) {
-  for (const volume::DirectoryEntry& entry : TRY(root.List(path))) {
-    const std::string below = path.empty() ? entry.name : path + "/" + entry.name;
-    // Last, so that a root that is deleted in part is known for what it is.
-    if (below == kRecordFile) continue;
-    if (entry.stat.kind == volume::InodeKind::kDirectory) {
-      TRY(RemoveTree(root, below));
-      TRY(root.RemoveDirectory(below));
-    } else {
-      TRY(root.Unlink(below));
-    }
-  }
-  return {};
-}
-
 // What RocksDB may take of the volume when file data may take no more: so that records of files
 // can still be written to tables, and files be deleted.
 uint64_t ReserveBytes(uint64_t total_bytes) {
@@ -129,16 +116,19 @@ Result<std::unique_ptr<StoreVolume>> StoreVolume::Open(const std::string& device
     return InUse(device, std::move(opened).error());
   }
   if (!opened) return std::move(opened).error();
+  auto scheduled = std::make_unique<block::ScheduledDevice>(*std::move(opened), SystemClock());
+  block::IoScheduler& scheduler = scheduled->scheduler();
   auto volume = read_only
-                    ? volume::Volume::OpenSnapshot(*std::move(opened))
-                    : volume::Volume::Open(*std::move(opened), {.owner = OwnerText(activity)});
+                    ? volume::Volume::OpenSnapshot(std::move(scheduled))
+                    : volume::Volume::Open(std::move(scheduled), {.owner = OwnerText(activity)});
   if (!volume) return VolumeError(device, std::move(volume).error());
+  rocksfs::ScheduleByProfile(device, **volume, scheduler);
   for (const std::string& warning : (*volume)->Warnings()) {
     LogWarning("{}: {}; run 'tifs volume check --repair {}'", Escaped(device), Escaped(warning),
                ShellQuoted(device));
   }
   return std::unique_ptr<StoreVolume>(
-      new StoreVolume(device, root, rocksfs::SharedVolume::Of(*std::move(volume))));
+      new StoreVolume(device, root, rocksfs::SharedVolume::Of(*std::move(volume), &scheduler)));
 }
 
 StoreVolume::~StoreVolume() = default;
@@ -200,7 +190,7 @@ Status StoreVolume::BeginStore(const RootRecord& record) {
   const auto begin = [&]() -> Status {
     // Before anything is deleted: else a crash would leave a store that claims to be whole.
     TRY(WriteRootRecord(unfinished));
-    TRY(RemoveTree(*root_, ""));
+    TRY(RemoveTree(*root_, "", kRecordFile));
     return root_->SyncDirectory("");
   };
   Status begun = begin();
@@ -219,7 +209,8 @@ Status StoreVolume::RemoveStore() {
     auto root = OpenRoot(false);
     if (!root && root.error().code() == ErrorCode::kNotFound) return {};
     if (!root) return std::move(root).error();
-    TRY(RemoveTree(**root, ""));
+    // The record last, so that a root that is deleted in part is known for what it is.
+    TRY(RemoveTree(**root, "", kRecordFile));
     Status unlinked = (*root)->Unlink(kRecordFile);
     if (!unlinked && unlinked.error().code() != ErrorCode::kNotFound) return unlinked;
     root_.reset();
@@ -236,7 +227,9 @@ Result<std::shared_ptr<rocksdb::FileSystem>> StoreVolume::MakeFileSystem(
       rocksfs::RocksFileSystem::Open(volume_, rocksdb::FileSystem::Default(),
                                      {.root = root_name_, .base_directory = directory, .uri = ""});
   if (!made) return Explain(std::move(made).error());
-  return std::shared_ptr<rocksdb::FileSystem>(*std::move(made));
+  std::shared_ptr<rocksfs::RocksFileSystem> file_system = *std::move(made);
+  file_system_ = file_system;
+  return std::shared_ptr<rocksdb::FileSystem>(std::move(file_system));
 }
 
 Status StoreVolume::CreateDataFile() {
@@ -247,9 +240,10 @@ Status StoreVolume::CreateDataFile() {
 
 Result<std::unique_ptr<fs::ExtentDevice>> StoreVolume::OpenDataFile(bool read_only) {
   volume::Root& root = *TRY(OpenRoot(false));
-  return OpenVolumeExtentDevice(
-      root, kDataFile,
-      {.read_only = read_only, .keep_free_bytes = ReserveBytes(Usage().total_bytes)});
+  return OpenVolumeExtentDevice(root, kDataFile,
+                                {.read_only = read_only,
+                                 .keep_free_bytes = ReserveBytes(Usage().total_bytes),
+                                 .counter = file_counter_});
 }
 
 Result<uint64_t> StoreVolume::DataFileBytes() {
@@ -257,6 +251,21 @@ Result<uint64_t> StoreVolume::DataFileBytes() {
 }
 
 volume::VolumeUsage StoreVolume::Usage() const { return volume().Usage(); }
+
+VolumeIo StoreVolume::Io() const {
+  const block::IoScheduler& scheduler = *volume_->scheduler();
+  VolumeIo io{.settings = scheduler.Settings(), .counts = scheduler.Counts(), .instances = {}};
+  if (const auto file_system = file_system_.lock()) {
+    io.instances.push_back({.name = "tables", .classes = file_system->counter().All()});
+  }
+  io.instances.push_back({.name = "files", .classes = file_counter_->All()});
+  io.instances.push_back({.name = "volume", .classes = io.counts.unclaimed});
+  return io;
+}
+
+Status StoreVolume::ChangeIo(std::span<const block::IoSetting> settings) {
+  return block::ApplyIoSettings(*volume_->scheduler(), settings);
+}
 
 kv::SpaceUsage StoreVolume::Space() const {
   const volume::VolumeUsage usage = Usage();

@@ -3,11 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "block/io_settings.h"
 #include "cli/uri.h"
+#include "cli/volume_io.h"
 #include "cli/volume_record.h"
 #include "fs/data/extent_device.h"
 #include "kv/kv.h"
@@ -17,6 +20,10 @@
 namespace rocksdb {
 class FileSystem;
 }  // namespace rocksdb
+
+namespace tifs::rocksfs {
+class RocksFileSystem;
+}  // namespace tifs::rocksfs
 
 namespace tifs::cli {
 
@@ -87,6 +94,10 @@ class StoreVolume {
   kv::SpaceUsage Space() const;
   volume::VolumeUsage Usage() const;
 
+  VolumeIo Io() const;
+  // As ClaimedStore::ChangeIo.
+  Status ChangeIo(std::span<const block::IoSetting> settings);
+
  private:
   StoreVolume(std::string device, std::string root, std::shared_ptr<rocksfs::SharedVolume> volume)
       : device_(std::move(device)), root_name_(std::move(root)), volume_(std::move(volume)) {}
@@ -100,6 +111,9 @@ class StoreVolume {
   const std::string device_;
   const std::string root_name_;
   const std::shared_ptr<rocksfs::SharedVolume> volume_;
+  // Of what came from here.
+  const std::shared_ptr<block::IoCounter> file_counter_ = std::make_shared<block::IoCounter>();
+  std::weak_ptr<rocksfs::RocksFileSystem> file_system_;
   std::unique_ptr<volume::Root> root_;
 };
 

@@ -23,8 +23,8 @@ constexpr std::array<std::string_view, 9> kCommands = {
     "format", "mount", "umount", "info", "stats", "fsck", "gc", "bench", "volume"};
 
 // Those below `tifs volume`.
-constexpr std::array<std::string_view, 11> kVolumeCommands = {
-    "format", "info", "df", "ls", "cat", "get", "put", "rm", "check", "resize", "bench"};
+constexpr std::array<std::string_view, 12> kVolumeCommands = {
+    "format", "info", "df", "ls", "cat", "get", "put", "rm", "check", "resize", "bench", "io"};
 
 // fsck(8) has its own code for wrong usage.
 constexpr int kFsckUsage = 16;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/parse_size.h"
 #include "cli/output.h"
 #include "cli/size_text.h"
 #include "cli/stop_signals.h"

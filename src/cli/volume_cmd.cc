@@ -11,6 +11,7 @@ void AddVolumeCommand(CLI::App& app, int& exit_code) {
   AddVolumeFileCommands(*volume, exit_code);
   AddVolumeCheckCommands(*volume, exit_code);
   AddVolumeBenchCommand(*volume, exit_code);
+  AddVolumeIoCommand(*volume, exit_code);
   // Last, because commands inherit it.
   volume->footer(
       "DEVICE is /dev/..., a block device; file:/absolute/path, a file as a disk; or mem:SIZE.\n"

@@ -17,5 +17,7 @@ void AddVolumeFileCommands(CLI::App& volume, int& exit_code);
 // check, resize.
 void AddVolumeCheckCommands(CLI::App& volume, int& exit_code);
 void AddVolumeBenchCommand(CLI::App& volume, int& exit_code);
+// Of a mount, not of a device.
+void AddVolumeIoCommand(CLI::App& volume, int& exit_code);
 
 }  // namespace tifs::cli

@@ -187,6 +187,20 @@ Result<std::unique_ptr<volume::Root>> OpenRootOf(volume::Volume& volume, const s
                    fmt::format("'tifs volume ls {}' lists them", ShellQuoted(device)));
 }
 
+Status RemoveTree(volume::Root& root, const std::string& path, std::string_view kept) {
+  for (const volume::DirectoryEntry& entry : TRY(root.List(path))) {
+    const std::string below = path.empty() ? entry.name : path + "/" + entry.name;
+    if (!kept.empty() && below == kept) continue;
+    if (entry.stat.kind == volume::InodeKind::kDirectory) {
+      TRY(RemoveTree(root, below, kept));
+      TRY(root.RemoveDirectory(below));
+    } else {
+      TRY(root.Unlink(below));
+    }
+  }
+  return {};
+}
+
 Error VolumeError(std::string_view device, Error error) {
   const std::string what = Escaped(device);
   const std::string quoted = ShellQuoted(device);

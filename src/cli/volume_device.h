@@ -53,6 +53,10 @@ std::string OwnerText(std::string_view command);
 Result<std::unique_ptr<volume::Root>> OpenRootOf(volume::Volume& volume, const std::string& device,
                                                  const VolumePath& path);
 
+// Deletes all that is below the directory `path` of a root (empty: the root itself), but the file
+// `kept`. Not explained, and durable only with the volume's next Sync.
+Status RemoveTree(volume::Root& root, const std::string& path, std::string_view kept = {});
+
 // An error of the volume on `device`, or of a path on it, as a person should see it.
 Error VolumeError(std::string_view device, Error error);
 Error PathError(std::string_view device, const VolumePath& path, Error error);

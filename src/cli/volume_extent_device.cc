@@ -12,11 +12,13 @@ namespace {
 
 class VolumeExtentDevice : public fs::ExtentDevice {
  public:
-  VolumeExtentDevice(std::unique_ptr<volume::SparseFile> file, bool write_behind)
-      : file_(std::move(file)) {
+  VolumeExtentDevice(std::unique_ptr<volume::SparseFile> file, bool write_behind,
+                     std::shared_ptr<block::IoCounter> counter)
+      : counter_(std::move(counter)), file_(std::move(file)) {
     if (!write_behind) return;
     write_behind_ =
         std::make_unique<fs::WriteBehind>([this](uint64_t offset_bytes, std::string_view data) {
+          const block::IoScope scope = Scope();
           Status written = file_->WriteAt(offset_bytes, data);
           if (!written) NoteLost(offset_bytes, data.size());
           return written;
@@ -26,9 +28,11 @@ class VolumeExtentDevice : public fs::ExtentDevice {
   Status Read(uint64_t offset_bytes, std::span<char> out) override {
     Await(offset_bytes, out.size());
     TRY(CheckNotLost(offset_bytes, out.size()));
+    const block::IoScope scope = Scope();
     return file_->ReadAt(offset_bytes, out);
   }
   Status Write(uint64_t offset_bytes, std::string_view data) override {
+    const block::IoScope scope = Scope();
     if (!write_behind_) return file_->WriteAt(offset_bytes, data);
     Await(offset_bytes, data.size());
     // So that a lack of space is known now.
@@ -42,10 +46,12 @@ class VolumeExtentDevice : public fs::ExtentDevice {
   }
   Status Truncate(uint64_t size_bytes) override {
     TRY(Drain());
+    const block::IoScope scope = Scope();
     return file_->Truncate(size_bytes);
   }
   Status Sync() override {
     TRY(Drain());
+    const block::IoScope scope = Scope();
     return file_->Sync();
   }
   Result<uint64_t> NextData(uint64_t offset_bytes) override {
@@ -58,6 +64,10 @@ class VolumeExtentDevice : public fs::ExtentDevice {
   }
 
  private:
+  // Users wait for what they read and sync, and soon for what they write: memory is bounded.
+  block::IoScope Scope() const {
+    return block::IoScope(block::IoClass::kForeground, counter_.get());
+  }
   void Await(uint64_t offset_bytes, uint64_t length_bytes) {
     if (write_behind_) write_behind_->Await(offset_bytes, length_bytes);
   }
@@ -81,6 +91,7 @@ class VolumeExtentDevice : public fs::ExtentDevice {
     uint64_t begin, end;
   };
 
+  const std::shared_ptr<block::IoCounter> counter_;
   const std::unique_ptr<volume::SparseFile> file_;
   Mutex mutex_;
   // Few: after a write that failed the volume takes no more.
@@ -95,7 +106,7 @@ Result<std::unique_ptr<fs::ExtentDevice>> OpenVolumeExtentDevice(
   auto file = TRY(root.OpenSparse(
       path, {.write = !options.read_only, .keep_free_bytes = options.keep_free_bytes}));
   return std::unique_ptr<fs::ExtentDevice>(std::make_unique<VolumeExtentDevice>(
-      std::move(file), options.write_behind && !options.read_only));
+      std::move(file), options.write_behind && !options.read_only, options.counter));
 }
 
 }  // namespace tifs::cli

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "block/io_class.h"
 #include "fs/data/extent_device.h"
 #include "volume/root.h"
 
@@ -16,6 +17,8 @@ struct VolumeExtentOptions {
   uint64_t keep_free_bytes = 0;
   // Two threads write, while the next piece is received; a failed write is the next Sync's error.
   bool write_behind = true;
+  // Counts what is transferred for it; null: nobody does.
+  std::shared_ptr<block::IoCounter> counter;
 };
 
 // A sparse file of a volume, which is there, for the blocks of a file system's files. `root` need

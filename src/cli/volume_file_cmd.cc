@@ -35,6 +35,7 @@ struct VolumeFileArguments {
   std::string path;  // on the volume
   std::string file;  // on this machine
   bool force = false;
+  bool recursive = false;
   bool yes = false;
 };
 
@@ -232,6 +233,29 @@ Result<int> Put(const VolumeFileArguments& arguments, const VolumePath& path) {
 
 // --- rm ---
 
+struct TreeSize {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+};
+
+Status AddTree(Root& root, const std::string& path, TreeSize& size) {
+  for (const volume::DirectoryEntry& entry : TRY(root.List(path))) {
+    if (entry.stat.kind == InodeKind::kDirectory) {
+      TRY(AddTree(root, path.empty() ? entry.name : path + "/" + entry.name, size));
+    } else {
+      ++size.files;
+      size.bytes += entry.stat.size_bytes;
+    }
+  }
+  return {};
+}
+
+Error NotEmpty(const VolumePath& path) {
+  return Explained(ErrorCode::kNotEmpty, Escaped(path.ToString()),
+                   fmt::format("the {} is not empty", path.path.empty() ? "root" : "directory"),
+                   "add --recursive if all that is in it may go");
+}
+
 // What is there to be deleted, for the question; an error if it cannot be.
 Result<std::string> DescribeVictim(const VolumeFileArguments& arguments, const VolumePath& path) {
   const auto volume = TRY(OpenToRead(arguments.device));
@@ -241,20 +265,28 @@ Result<std::string> DescribeVictim(const VolumeFileArguments& arguments, const V
   if (stat->kind != InodeKind::kDirectory) {
     return fmt::format("the file {} ({})", Escaped(path.ToString()), FormatSize(stat->size_bytes));
   }
-  const auto entries = root->List(path.path);
-  if (entries && !entries->empty()) {
-    return PathError(arguments.device, path, Error(ErrorCode::kNotEmpty, "volume"));
+  const std::string what =
+      fmt::format("{} {}", path.path.empty() ? "root" : "directory", Escaped(path.ToString()));
+  auto entries = root->List(path.path);
+  if (!entries) return PathError(arguments.device, path, std::move(entries).error());
+  if (entries->empty()) return fmt::format("the empty {}", what);
+  if (!arguments.recursive) return NotEmpty(path);
+  TreeSize size;
+  if (Status added = AddTree(*root, path.path, size); !added) {
+    return PathError(arguments.device, path, std::move(added).error());
   }
-  return fmt::format("the empty {} {}", path.path.empty() ? "root" : "directory",
-                     Escaped(path.ToString()));
+  return fmt::format("the {} and all that is in it (files: {}, {})", what, FormatCount(size.files),
+                     FormatSize(size.bytes));
 }
 
-Status Remove(Volume& volume, const VolumePath& path) {
-  if (path.path.empty()) return volume.RemoveRoot(path.root);
-  const auto root = TRY(volume.OpenRoot(path.root, /*create=*/false));
+Status Remove(Volume& volume, const VolumePath& path, bool recursive) {
+  auto root = TRY(volume.OpenRoot(path.root, /*create=*/false));
   const FileStat stat = TRY(root->Stat(path.path));
-  return stat.kind == InodeKind::kDirectory ? root->RemoveDirectory(path.path)
-                                            : root->Unlink(path.path);
+  if (stat.kind != InodeKind::kDirectory) return root->Unlink(path.path);
+  if (recursive) TRY(RemoveTree(*root, path.path));
+  if (!path.path.empty()) return root->RemoveDirectory(path.path);
+  root.reset();
+  return volume.RemoveRoot(path.root);
 }
 
 Result<int> Rm(const VolumeFileArguments& arguments, const VolumePath& path) {
@@ -270,7 +302,7 @@ Result<int> Rm(const VolumeFileArguments& arguments, const VolumePath& path) {
     }
   }
   const auto volume = TRY(OpenToWrite(arguments.device, "tifs volume rm"));
-  Status removed = Remove(*volume, path);
+  Status removed = Remove(*volume, path, arguments.recursive);
   if (removed) removed = volume->Sync();
   Status closed = volume->Close();
   if (!removed) return PathError(arguments.device, path, std::move(removed).error());
@@ -326,8 +358,10 @@ void AddVolumeFileCommands(CLI::App& volume, int& exit_code) {
   add_force(*put, *put_arguments);
   put->footer("Makes the root, and directories above the file, where there are none.");
 
-  auto [rm, rm_arguments] = add("rm", "Delete a file, or an empty directory or root", false, Rm);
+  auto [rm, rm_arguments] = add("rm", "Delete a file, a directory or a root", false, Rm);
   rm->add_option("ROOT[/PATH]", rm_arguments->path, "What to delete")->required();
+  rm->add_flag("--recursive,-r", rm_arguments->recursive,
+               "Also a directory or root that is not empty, with all that is in it");
   rm->add_flag("--yes,-y", rm_arguments->yes, "Do not ask before deleting");
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/parse_size.h"
 #include "block/device_name.h"
 #include "cli/output.h"
 #include "cli/size_text.h"

@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "block/io_settings.h"
 #include "rocksfs/rocks_file_system.h"
+#include "rocksfs/several_volumes.h"
 #include "rocksfs/shared_volume.h"
 #include "rocksfs/volume_uri.h"
 
@@ -17,12 +19,23 @@ namespace {
 using rocksdb::FileSystem;
 using rocksdb::ObjectLibrary;
 
-Result<std::unique_ptr<RocksFileSystem>> OpenByUri(OpenVolumes& volumes, const std::string& text) {
+Result<std::unique_ptr<FileSystem>> OpenByUri(OpenVolumes& volumes, const std::string& text) {
   const VolumeUri uri = TRY(ParseVolumeUri(text));
   auto volume = TRY(volumes.Open(uri.device));
-  if (!uri.scheduler) volume->scheduler()->Disable();
-  return RocksFileSystem::Open(std::move(volume), FileSystem::Default(),
-                               {.root = uri.root, .base_directory = uri.base, .uri = text});
+  TRY(block::ApplyIoSettings(*volume->scheduler(), uri.settings));
+  const auto open = [&](std::shared_ptr<SharedVolume> on, const std::string& root) {
+    return RocksFileSystem::Open(std::move(on), FileSystem::Default(),
+                                 {.root = root, .base_directory = uri.base, .uri = text});
+  };
+  auto first = TRY(open(std::move(volume), uri.root));
+  if (uri.below.empty()) return std::unique_ptr<FileSystem>(std::move(first));
+  std::vector<SeveralVolumes::Part> parts;
+  for (const VolumeBelow& below : uri.below) {
+    auto part = TRY(open(TRY(volumes.Open(below.device)), below.root));
+    parts.push_back({.path = below.path, .file_system = std::move(part)});
+  }
+  return std::unique_ptr<FileSystem>(
+      TRY(SeveralVolumes::Make(std::move(first), std::move(parts), text)));
 }
 
 }  // namespace

@@ -5,9 +5,11 @@
 #include <rocksdb/file_system.h>
 #include <rocksdb/utilities/object_registry.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "block/open_device.h"
@@ -99,6 +101,90 @@ TEST_F(RegistryTest, AProfileOnTheVolumeTurnsItsSchedulerOn) {
     ASSERT_TRUE(root->Truncate(block::DeviceProfile::kFile, 30).ok());
   }
   EXPECT_FALSE(is_scheduled(""));
+}
+
+TEST_F(RegistryTest, SettingsAreChangedAndReadByName) {
+  const auto fs =
+      Open(Disk("disk"), "root=kv&compaction.max_bytes_per_s=50MiB&flush.weight=5" + Base());
+  ASSERT_NE(fs, nullptr) << status_.ToString();
+  const auto read = [&](const std::string& name) {
+    std::string value;
+    const rocksdb::Status status = fs->GetOption(config_, name, &value);
+    return status.ok() ? value : status.ToString();
+  };
+  EXPECT_EQ(read("scheduler"), "on");
+  EXPECT_EQ(read("compaction.max_bytes_per_s"), "52428800");
+  EXPECT_EQ(read("flush.weight"), "5");
+  EXPECT_TRUE(fs->ConfigureFromString(config_, "flush.weight=6").ok());
+  EXPECT_TRUE(fs->ConfigureFromString(config_, "scheduler=off;compaction.max_iops=100").ok());
+  EXPECT_EQ(read("scheduler"), "off");
+  EXPECT_EQ(read("flush.weight"), "6");
+  EXPECT_EQ(read("compaction.max_iops"), "100");
+  EXPECT_FALSE(fs->ConfigureFromString(config_, "flush.weight=0").ok());
+  EXPECT_FALSE(fs->ConfigureFromString(config_, "flush.wait=1").ok());
+  EXPECT_EQ(read("flush.weight"), "6");
+  EXPECT_NE(read("flush.wait"), "");
+  Write(*fs, "/1.sst", "counted");
+  EXPECT_EQ(read("io").find("instance.foreground.writes 0\n"), std::string::npos) << read("io");
+  EXPECT_NE(read("io").find("instance.compaction.writes 0\n"), std::string::npos) << read("io");
+}
+
+TEST_F(RegistryTest, PartsOfTheTreeLieOnOtherVolumes) {
+  const std::string other = Disk("other");
+  const auto fs = Open(Disk("disk"), "root=kv" + Base() + "&at=/slow&volume=" + other +
+                                         "&at=/slow/fast&volume=" + Disk("third") + "&root=r");
+  ASSERT_NE(fs, nullptr) << status_.ToString();
+  ASSERT_TRUE(fs->CreateDirIfMissing("/slow/fast", {}, nullptr).IsIOError());
+  for (const char* path : {"/slow", "/slow/fast", "/slower"}) {
+    ASSERT_TRUE(fs->CreateDirIfMissing(path, {}, nullptr).ok()) << path;
+  }
+  const std::vector<std::string> paths = {"/1.sst", "/slow/2.sst", temporary_ + "/slow/fast/3.sst",
+                                          "/slower/../slow/../4.sst", "/slower/5.sst"};
+  for (const std::string& path : paths) Write(*fs, path, path);
+  for (const std::string& path : paths) EXPECT_EQ(Read(*fs, path), path);
+  const auto on = [&](const std::string& disk, const std::string& root) {
+    const auto share = *volumes_->Open(disk);
+    std::vector<std::string> names;
+    const auto opened = share->volume().OpenRoot(root, false);
+    EXPECT_TRUE(opened.ok());
+    for (const char* directory : {"", "slow", "slow/fast", "slower"}) {
+      const auto entries = (*opened)->List(directory);
+      if (!entries) continue;
+      for (const auto& entry : *entries) {
+        if (entry.name.ends_with(".sst")) names.push_back(entry.name);
+      }
+    }
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(on("file:" + temporary_ + "/disk", "kv"), (Names{"1.sst", "4.sst", "5.sst"}));
+  EXPECT_EQ(on(other, "kv"), Names{"2.sst"});
+  EXPECT_EQ(on("file:" + temporary_ + "/third", "r"), Names{"3.sst"});
+
+  EXPECT_TRUE(fs->RenameFile("/1.sst", "/slow/1.sst", {}, nullptr).IsNotSupported());
+  EXPECT_TRUE(fs->LinkFile("/1.sst", "/slow/1.sst", {}, nullptr).IsNotSupported());
+  EXPECT_TRUE(fs->RenameFile("/slow", "/slowly", {}, nullptr).IsNotSupported());
+  EXPECT_TRUE(fs->RenameFile("/slow/2.sst", "/slow/6.sst", {}, nullptr).ok());
+  EXPECT_EQ(Read(*fs, "/slow/6.sst"), "/slow/2.sst");
+  Names names;
+  EXPECT_TRUE(fs->GetChildren("/slow", {}, &names, nullptr).ok());
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (Names{"6.sst", "fast"}));
+
+  EXPECT_TRUE(fs->ConfigureFromString(config_, "migration.weight@/slow=9").ok());
+  std::string here, there;
+  EXPECT_TRUE(fs->GetOption(config_, "migration.weight", &here).ok());
+  EXPECT_TRUE(fs->GetOption(config_, "migration.weight@/slow/x", &there).ok());
+  EXPECT_EQ(here + " " + there, "50 9");
+}
+
+TEST_F(RegistryTest, PartsMustBeApart) {
+  const std::string first = Disk("disk"), other = Disk("other");
+  const std::vector<std::string> cases = {"/", "/./", "/a&volume=" + other + "&at=/b/../a"};
+  for (const std::string& at : cases) {
+    EXPECT_EQ(Open(first, "root=kv" + Base() + "&at=" + at + "&volume=" + other), nullptr) << at;
+    EXPECT_FALSE(status_.ok());
+  }
 }
 
 TEST_F(RegistryTest, RegistersOnce) {

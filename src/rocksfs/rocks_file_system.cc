@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "rocksfs/io_options.h"
 #include "rocksfs/io_status.h"
 
 namespace tifs::rocksfs {
@@ -59,9 +60,16 @@ rocksdb::Status RocksFileSystem::ConfigureOptions(
     std::unordered_map<std::string, std::string>* unused) {
   std::unordered_map<std::string, std::string> others;
   for (const auto& [name, value] : settings) {
-    if (uri_.empty() || name + "=" + value != uri_) others.emplace(name, value);
+    if (!IsPieceOfUri(uri_, name, value)) others.emplace(name, value);
   }
+  if (rocksdb::Status taken = TakeIoSettings(*volume_, others); !taken.ok()) return taken;
   return FileSystem::ConfigureOptions(config, others, unused);
+}
+
+rocksdb::Status RocksFileSystem::GetOption(const rocksdb::ConfigOptions& config,
+                                           const std::string& name, std::string* value) const {
+  if (GetIoOption(*volume_, *counter_, name, value)) return rocksdb::Status::OK();
+  return FileSystem::GetOption(config, name, value);
 }
 
 IOStatus RocksFileSystem::MapToBase(const std::vector<std::string>& paths,

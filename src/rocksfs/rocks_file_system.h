@@ -66,6 +66,12 @@ class RocksFileSystem : public rocksdb::FileSystem {
   // What was transferred through this file system, by class; not what the base did. Counted where
   // the volume has a scheduler (SharedVolume::scheduler).
   const block::IoCounter& counter() const { return *counter_; }
+  SharedVolume& volume() const { return *volume_; }
+  const PathMap& map() const { return map_; }
+
+  // Settings and counts of the volume's I/O, besides RocksDB's own (rocksfs/io_options.h).
+  rocksdb::Status GetOption(const rocksdb::ConfigOptions& config, const std::string& name,
+                            std::string* value) const override;
 
   rocksdb::Status RegisterDbPaths(const std::vector<std::string>& paths) override;
   rocksdb::Status UnregisterDbPaths(const std::vector<std::string>& paths) override;

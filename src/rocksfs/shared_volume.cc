@@ -70,18 +70,6 @@ Result<std::unique_ptr<block::BlockDevice>> OpenWhenFree(const std::string& devi
   }
 }
 
-// A volume goes on without a scheduler if its profile is not what it should be.
-void Schedule(const block::DeviceName& name, volume::Volume& volume,
-              block::IoScheduler& scheduler) {
-  const auto profile = volume::LoadDeviceProfile(volume);
-  if (profile && !*profile) return;
-  Status configured =
-      profile ? scheduler.Configure({.profile = **profile}) : Status(profile.error().Clone());
-  if (configured) return;
-  LogWarning("{}: no I/O is scheduled: {}; run: tifs volume bench --save {}", name.text,
-             configured.error().ToString(), name.text);
-}
-
 struct OpenedVolume {
   std::unique_ptr<volume::Volume> volume;
   block::IoScheduler* scheduler;
@@ -105,7 +93,7 @@ Result<OpenedVolume> OpenVolume(const block::DeviceName& name) {
   const bool discard = name.kind != block::DeviceKind::kFile;
   auto volume =
       TRY(volume::Volume::Open(std::move(scheduled), {.owner = OwnerText(), .discard = discard}));
-  Schedule(name, *volume, scheduler);
+  ScheduleByProfile(name.text, *volume, scheduler);
   for (const std::string& warning : volume->Warnings()) {
     LogWarning("{}: {}; run: tifs volume check --repair {}", name.text, warning, name.text);
   }
@@ -114,17 +102,29 @@ Result<OpenedVolume> OpenVolume(const block::DeviceName& name) {
 
 }  // namespace
 
+void ScheduleByProfile(const std::string& device, volume::Volume& volume,
+                       block::IoScheduler& scheduler) {
+  const auto profile = volume::LoadDeviceProfile(volume);
+  if (profile && !*profile) return;
+  Status configured =
+      profile ? scheduler.Configure({.profile = **profile}) : Status(profile.error().Clone());
+  if (configured) return;
+  LogWarning("{}: no I/O is scheduled: {}; run: tifs volume bench --save {}", EscapeForLog(device),
+             configured.error().ToString(), EscapeForLog(device));
+}
+
 SharedVolume::SharedVolume(std::shared_ptr<Slot> slot, volume::Volume& volume,
                            block::IoScheduler* scheduler)
     : slot_(std::move(slot)), volume_(&volume), scheduler_(scheduler) {}
 
-std::shared_ptr<SharedVolume> SharedVolume::Of(std::unique_ptr<volume::Volume> volume) {
+std::shared_ptr<SharedVolume> SharedVolume::Of(std::unique_ptr<volume::Volume> volume,
+                                               block::IoScheduler* scheduler) {
   auto slot = std::make_shared<Slot>();
   volume::Volume& open = *volume;
   MutexLock lock(slot->mutex);
   slot->volume = std::move(volume);
   slot->shares = 1;
-  return std::shared_ptr<SharedVolume>(new SharedVolume(slot, open, nullptr));
+  return std::shared_ptr<SharedVolume>(new SharedVolume(slot, open, scheduler));
 }
 
 SharedVolume::~SharedVolume() {

@@ -13,6 +13,11 @@
 
 namespace tifs::rocksfs {
 
+// Has `scheduler` go by the profile that the volume keeps; it stays as it is if there is none. One
+// that cannot be used is said in the log: nobody is kept from a volume by it. `device` is for that.
+void ScheduleByProfile(const std::string& device, volume::Volume& volume,
+                       block::IoScheduler& scheduler);
+
 // A share in a volume that several users of one process have open. The volume is closed when the
 // last share is gone. All calls are safe from any thread.
 class SharedVolume {
@@ -20,8 +25,10 @@ class SharedVolume {
   struct Slot;
 
  public:
-  // The only share in a volume that is in no OpenVolumes.
-  static std::shared_ptr<SharedVolume> Of(std::unique_ptr<volume::Volume> volume);
+  // The only share in a volume that is in no OpenVolumes. `scheduler` is that of its device, if it
+  // has one.
+  static std::shared_ptr<SharedVolume> Of(std::unique_ptr<volume::Volume> volume,
+                                          block::IoScheduler* scheduler = nullptr);
   ~SharedVolume();
   SharedVolume(const SharedVolume&) = delete;
   SharedVolume& operator=(const SharedVolume&) = delete;
@@ -29,7 +36,7 @@ class SharedVolume {
   volume::Volume& volume() const { return *volume_; }
   // What schedules the transfers of all shares. It lets everything pass until it is configured: by
   // the profile that the volume keeps (volume/stored_profile.h), when it is opened, or by anybody
-  // later. Null for a volume that came opened.
+  // later. Null for a volume that came without one.
   block::IoScheduler* scheduler() const { return scheduler_; }
 
   // Excludes others with a share in this volume from `name`, until Unlock. False if it is taken.

@@ -20,10 +20,29 @@ TEST(VolumeUriTest, TheBaseIsTheWholeTreeByDefault) {
   EXPECT_EQ(uri->base, "/");
 }
 
-TEST(VolumeUriTest, TheSchedulerCanBeSwitchedOff) {
-  EXPECT_TRUE(ParseVolumeUri("tifs-volume://mem:1MiB?root=r")->scheduler);
-  EXPECT_TRUE(ParseVolumeUri("tifs-volume://mem:1MiB?root=r&scheduler=on")->scheduler);
-  EXPECT_FALSE(ParseVolumeUri("tifs-volume://mem:1MiB?scheduler=off&root=r")->scheduler);
+TEST(VolumeUriTest, SettingsOfTheSchedulerAreTakenInOrder) {
+  EXPECT_TRUE(ParseVolumeUri("tifs-volume://mem:1MiB?root=r")->settings.empty());
+  const auto uri = ParseVolumeUri(
+      "tifs-volume://mem:1MiB?scheduler=off&root=r&compaction.max_bytes_per_s=50MiB");
+  ASSERT_TRUE(uri.ok()) << uri.error().ToString();
+  const std::vector<block::IoSetting> expected = {{"scheduler", "off"},
+                                                  {"compaction.max_bytes_per_s", "50MiB"}};
+  EXPECT_EQ(uri->settings, expected);
+}
+
+TEST(VolumeUriTest, PartsMayLieOnOtherVolumes) {
+  const auto uri = ParseVolumeUri(
+      "tifs-volume:///dev/nvme1n1?root=kv&base=/d&at=/d/slow&volume=/dev/sda"
+      "&at=/a%26b&volume=file:/x.img&root=other");
+  ASSERT_TRUE(uri.ok()) << uri.error().ToString();
+  ASSERT_EQ(uri->below.size(), 2u);
+  EXPECT_EQ(uri->below[0].path, "/d/slow");
+  EXPECT_EQ(uri->below[0].device, "/dev/sda");
+  EXPECT_EQ(uri->below[0].root, "kv");
+  EXPECT_EQ(uri->below[1].path, "/a&b");
+  EXPECT_EQ(uri->below[1].device, "file:/x.img");
+  EXPECT_EQ(uri->below[1].root, "other");
+  EXPECT_EQ(uri->base, "/d");
 }
 
 TEST(VolumeUriTest, ValuesAreDecoded) {
@@ -43,7 +62,13 @@ TEST(VolumeUriTest, SaysWhatIsWrong) {
       {"tifs-volume://?root=kv", ""},
       {"tifs-volume://x.img?root=kv", ""},
       {"tifs-volume://file:/x.img?root=%zz", ""},
-      {"tifs-volume://file:/x.img?root=kv&scheduler=maybe", "on or off, not \"maybe\""},
+      {"tifs-volume://file:/x.img?root=kv&root=raft", "there twice: \"root\""},
+      {"tifs-volume://file:/x.img?root=kv&volume=/dev/sda", "'volume' follows 'at=PATH'"},
+      {"tifs-volume://file:/x.img?root=kv&at=slow", "'at' takes an absolute path"},
+      {"tifs-volume://file:/x.img?root=kv&at=/slow", "no volume for the part at \"/slow\""},
+      {"tifs-volume://file:/x.img?root=kv&at=/s&volume=x", ""},
+      {"tifs-volume://file:/x.img?root=kv&at=/s&volume=/dev/a&base=/d", "after 'at'"},
+      {"tifs-volume://file:/x.img?root=kv&at=/s&volume=/dev/a&at=/s&volume=/dev/b", "there twice"},
   };
   for (const auto& [text, why] : cases) {
     const auto uri = ParseVolumeUri(text);

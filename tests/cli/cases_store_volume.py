@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import urllib.request
 
 from cli_case import MountCase, CliCase
 
@@ -57,8 +59,8 @@ class StoreVolumeCase(MountCase):
         with open(os.path.join(self.mnt, name), "rb") as file:
             return file.read()
 
-    def text_of_volume(self):
-        return f"the volume 'fast' (UUID {self.uuid()}, last at {self.device})"
+    def text_of_volume(self, device=None):
+        return f"the volume 'fast' (UUID {self.uuid(device)}, last at {self.device})"
 
 
 class StoreOnAVolumeCase(StoreVolumeCase):
@@ -125,7 +127,18 @@ class StoreOnAVolumeCase(StoreVolumeCase):
         self.format()
         moved = os.path.join(self.root, "moved.img")
         os.rename(self.device.removeprefix("file:"), moved)
-        self.fails(1, re.compile(r".*/disk.img: does not exist; make it with .*"), "info", self.uri)
+        lacks = (f"{self.store}: its data lies on %s, root 'tifs', which is not there (%s); attach it, or name the "
+                 "device that it is on now")
+        text = self.text_of_volume(f"file:{moved}")
+        missing = lacks % (text, f"{self.device}: does not exist")
+        for command in (["info", self.uri], ["mount", self.uri, self.mnt]):
+            self.fails(1, missing, *command)
+        self.fails(8, missing, "fsck", self.uri, "-n")
+        with open(self.device.removeprefix("file:"), "wb") as file:
+            file.truncate(MIB)
+        self.fails(1, lacks % (text, f"{self.device}: has no TiFS volume"), "info", self.uri)
+        self.fails(1, lacks % (text, f"file:{self.root}: is a directory"), "info",
+                   f"{self.plain_uri}?volume=file:{self.root}")
         self.ok("info", f"{self.plain_uri}?volume=file:{moved}")
         self.assertEqual(self.remembered()["device"], self.device)
         self.mount(uri=f"{self.plain_uri}?volume=file:{moved}")
@@ -193,6 +206,79 @@ class StoreOnAVolumeCase(StoreVolumeCase):
         self.format()
         self.fails(1, f"{self.mnt}: the store's volume would lie on the mount itself; mount at a directory outside of "
                       "it", "mount", f"{self.plain_uri}?volume=file:{self.mnt}/disk.img", self.mnt)
+
+
+class VolumeIoCase(StoreVolumeCase):
+    def transfers(self, volume_io):
+        return {(one["instance"], one["class"]): one for one in volume_io["transfers"]}
+
+    def test_counts_are_shown_by_class_and_instance(self):
+        self.format()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.mount("-o", f"metrics=127.0.0.1:{port}")
+        self.fill("file", os.urandom(2 * MIB))
+        os.sync()
+        stats = self.ok_json("stats", self.mnt)["volume_io"]
+        self.assertEqual(stats["settings"]["scheduler"], "off")
+        counted = self.transfers(stats)
+        self.assertEqual(len(counted), 12)
+        self.assertGreaterEqual(counted["files", "foreground"]["write_bytes"], 2 * MIB)
+        self.assertRegex(self.ok("stats", self.mnt), r"volume I/O for +class .*\n(.*\n)*files +foreground +\d")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            text = answer.read().decode()
+        written = re.search(r'(?m)^tifs_volume_written_bytes_total\{class="foreground",user="files"\} (\d+)$', text)
+        self.assertGreaterEqual(int(written.group(1)), 2 * MIB)
+        self.assertRegex(text, r'(?m)^tifs_volume_waits_total\{class="compaction"\} 0$')
+        self.assertRegex(text, r"(?m)^tifs_volume_scheduler_enabled 0$")
+        self.umount()
+        # Tables are written from memory when it is opened again.
+        self.mount()
+        tables = self.transfers(self.ok_json("volume", "io", self.mnt))
+        self.assertGreater(sum(one["write_bytes"] for (who, _), one in tables.items() if who == "tables"), 0)
+        self.umount()
+
+    def test_goes_by_the_profile_of_the_volume(self):
+        self.format()
+        self.ok("volume", "bench", self.device, "--seconds", "0.01", "--size", "16MiB", "--latency-goal", "7", "--save")
+        self.mount()
+        settings = self.ok_json("volume", "io", self.mnt)["settings"]
+        self.assertEqual((settings["scheduler"], settings["latency_goal_ms"]), ("on", "7"))
+        self.umount()
+
+    def test_is_changed_while_it_runs(self):
+        self.format()
+        self.mount()
+        before = self.ok_json("volume", "io", self.mnt)["settings"]
+        changed = self.ok_json("volume", "io", self.uri, "compaction.max_bytes_per_s=50MiB", "flush.weight=9")
+        self.assertEqual(changed["settings"], {**before, "scheduler": "on", "flush.weight": "9",
+                                               "compaction.max_bytes_per_s": "52428800"})
+        self.assertRegex(self.ok("volume", "io", self.mnt), r"(?m)^compaction.max_bytes_per_s +52428800 *$")
+        self.fill("file", os.urandom(2 * MIB))
+        for setting, why in (("flush.weight=0", "flush.weight=0 is not possible; write a number from 1 to 1000"),
+                             ("flush.wait=1", re.compile(".*: there is no setting 'flush.wait'; there are .*")),
+                             ("latency_goal_ms=5", re.compile(".*: latency_goal_ms takes a profile of the device.*"))):
+            message = why if isinstance(why, re.Pattern) else f"{self.mnt}: {why}"
+            self.fails(1, message, "volume", "io", self.mnt, "migration.weight=10", setting)
+        self.fails(2, "x: this is no setting; write NAME=VALUE, as compaction.max_bytes_per_s=50MiB", "volume", "io",
+                   self.mnt, "x")
+        self.fails(2, "a: it is there twice; name it once", "volume", "io", self.mnt, "a=1", "a=2")
+        self.assertEqual(self.ok_json("volume", "io", self.mnt)["settings"], changed["settings"])
+        self.umount()
+        # Until then, and no longer.
+        self.mount()
+        self.assertEqual(self.ok_json("volume", "io", self.mnt)["settings"], before)
+        self.umount()
+
+    def test_is_that_of_stores_on_volumes(self):
+        self.ok("format", self.plain_uri)
+        self.fails(1, re.compile(".*: the store is not mounted; .*"), "volume", "io", self.plain_uri)
+        self.mount(uri=self.plain_uri)
+        self.fails(1, f"{self.mnt}: the store lies on no volume, so that no I/O is scheduled; 'tifs info' shows what "
+                      "it lies on", "volume", "io", self.mnt)
+        self.assertIsNone(self.ok_json("stats", self.mnt)["volume_io"])
+        self.umount()
 
 
 class FormatOnAVolumeCase(StoreVolumeCase):
@@ -338,4 +424,4 @@ class StoreVolumeUriCase(CliCase):
         self.fails(2, re.compile(".*: volume=disk.img: .*"), "format", f"{self.uri}?volume=disk.img")
 
 
-CASES = [StoreOnAVolumeCase, FormatOnAVolumeCase, FullVolumeCase]
+CASES = [StoreOnAVolumeCase, VolumeIoCase, FormatOnAVolumeCase, FullVolumeCase]

@@ -11,6 +11,8 @@ from cli_case import CliCase, REPOSITORY
 
 MIB = 1 << 20
 VOLUME_COMMANDS = ["format", "info", "df", "ls", "cat", "get", "put", "rm", "check", "resize", "bench"]
+# That takes a mount in place of a device.
+MOUNT_COMMANDS = ["io"]
 
 
 class VolumeCase(CliCase):
@@ -66,7 +68,7 @@ class VolumeUsageCase(VolumeCase):
             with open(os.path.join(REPOSITORY, name), encoding="utf-8") as file:
                 texts[name] = file.read().replace("\\-", "-")
         overview = self.volume("--help")
-        for command in VOLUME_COMMANDS:
+        for command in VOLUME_COMMANDS + MOUNT_COMMANDS:
             self.assertIn(f"  {command} ", overview)
             for option in set(re.findall(r"--[a-z][a-z-]+", self.volume(command, "--help"))) - {"--help"}:
                 for name, text in texts.items():
@@ -292,9 +294,9 @@ class VolumeFilesCase(VolumeCase):
         returned, said = self.answer("no", "volume", "rm", self.device, "kv/d/a")
         self.assertEqual((returned, self.digest()), (1, before), said)
         self.assertIn(f"Delete the file kv/d/a (7 B) from {self.device}? [yes/no]", said)
-        not_empty = "the directory is not empty; remove what is in it first"
-        self.refused(1, f"kv/d: {not_empty}", "rm", self.device, "kv/d", "--yes")
-        self.refused(1, f"kv: {not_empty}", "rm", self.device, "kv", "--yes")
+        not_empty = "is not empty; add --recursive if all that is in it may go"
+        self.refused(1, f"kv/d: the directory {not_empty}", "rm", self.device, "kv/d", "--yes")
+        self.refused(1, f"kv: the root {not_empty}", "rm", self.device, "kv", "--yes")
         self.assertEqual(self.answer("yes", "volume", "rm", self.device, "kv/d/a")[0], 0)
         self.refused(1, re.compile("kv/d/a: there is no such file on the volume; .+"), "rm", self.device, "kv/d/a",
                      "--yes")
@@ -302,6 +304,23 @@ class VolumeFilesCase(VolumeCase):
         self.volume("rm", self.device, "kv", "-y")
         self.assertEqual(self.volume_json("info", self.device)["roots"], [])
         self.assertEqual(self.volume_json("df", self.device)["used_bytes"], 0)
+
+    def test_rm_takes_whole_trees_if_told_to(self):
+        for path in ("kv/d/e/a", "kv/d/b", "kv/c", "raft/a"):
+            self.put(path, b"x" * 1000)
+        self.volume("rm", self.device, "kv/c", "-r", "--yes")
+        before = self.digest()
+        returned, said = self.answer("no", "volume", "rm", "-r", self.device, "kv/d")
+        self.assertEqual((returned, self.digest()), (1, before), said)
+        self.assertIn("Delete the directory kv/d and all that is in it (files: 2, 2 KiB) from", said)
+        self.volume("rm", self.device, "kv/d/e", "--recursive", "--yes")
+        self.assertEqual([entry["name"] for entry in self.volume_json("ls", self.device, "kv/d")["entries"]], ["b"])
+        returned, said = self.answer("yes", "volume", "rm", "-r", self.device, "kv")
+        self.assertEqual(returned, 0, said)
+        self.assertIn("Delete the root kv and all that is in it (files: 1, 1000 B) from", said)
+        self.assertEqual(self.volume_json("info", self.device)["roots"], ["raft"])
+        self.assertEqual(self.volume("cat", self.device, "raft/a"), "x" * 1000)
+        self.volume("check", self.device)
 
     def test_hostile_names_are_escaped(self):
         self.put("kv/\x1b[2J\nx\\")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -126,12 +127,44 @@ class CommandLineCase(CliCase):
         self.assertIn("noatime", self.complete("tifs", "mount", "rocks:///x", "/mnt", "-o", "no"))
         self.assertIn("ro,noatime", self.complete("tifs", "mount", "-o", "ro,noat"))
 
-    def complete(self, *words):
+    def test_uris_of_stores_on_volumes_are_completed(self):
+        store = os.path.join(self.root, "store")
+        os.makedirs(store)
+        with open(os.path.join(self.root, "disk.img"), "wb"):
+            pass
+        uri = f"rocks://{store}"
+        image = f"{self.root}/disk.img"
+        # As readline parts it, with a quote before it, and not.
+        for command in ("format", "mount", "info", "fsck", "gc"):
+            self.assertEqual(self.complete("tifs", command, f"'rocks://{self.root}/sto"), [uri])
+            self.assertIn(f"{uri}?volume=", self.complete("tifs", command, f"'{uri}"))
+            self.assertEqual(self.complete("tifs", command, f"'{uri}?vol"), [f"{uri}?volume="])
+            self.assertEqual(self.complete("tifs", command, f"'{uri}?volume="),
+                             [f"{uri}?volume=/dev/", f"{uri}?volume=file:/"])
+            self.assertEqual(self.complete("tifs", command, f"'{uri}?volume=file:{self.root}/di"),
+                             [f"{uri}?volume=file:{image}"])
+            self.assertEqual(self.complete("tifs", command, f"'{uri}?volume=file:{image}&r"),
+                             [f"{uri}?volume=file:{image}&root="])
+        line = f"tifs mount {uri}?volume=file:{self.root}/di"
+        self.assertEqual(self.complete("tifs", "mount", "rocks", ":", f"//{store}?volume", "=", "file", ":",
+                                       f"{self.root}/di", line=line), [image])
+        self.assertEqual(self.complete("tifs", "mount", "rocks", ":", f"//{store}?volume", "=",
+                                       line=f"tifs mount {uri}?volume="), ["/dev/", "file:/"])
+        self.assertEqual(self.complete("tifs", "info", "ro"), ["rocks:///"])
+
+    def test_zsh_completion_is_a_valid_script(self):
+        zsh = shutil.which("zsh")
+        if zsh is None:
+            self.skipTest("no zsh")
+        subprocess.run([zsh, "-n", os.path.join(REPOSITORY, "packaging", "completion", "_tifs")], check=True)
+
+    def complete(self, *words, line=None):
         script = os.path.join(REPOSITORY, "packaging", "completion", "tifs.bash")
-        program = ('. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; '
+        program = ('. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE=${TIFS_TEST_LINE-$*}; '
                    'COMP_POINT=${#COMP_LINE}; _tifs; printf "%s\\n" "${COMPREPLY[@]}"')
+        environment = {**os.environ, **({"TIFS_TEST_LINE": line} if line else {})}
         result = subprocess.run(["bash", "-c", program, "bash", script, *words], capture_output=True, text=True,
-                                timeout=60, check=True)
+                                timeout=60, check=True, env=environment)
         return [word.strip() for word in result.stdout.split("\n") if word.strip()]
 
 

@@ -1,13 +1,14 @@
 // RocksDB when a volume's device fails; and on two volumes.
 #include <gtest/gtest.h>
 #include <rocksdb/db.h>
+#include <rocksdb/sst_file_writer.h>
 
 #include <memory>
 #include <string>
 
+#include "rocksfs/several_volumes.h"
 #include "sim/sim_block_device.h"
 #include "tests/volume/rocks_db_fixture.h"
-#include "tests/volume/two_volumes_fs.h"
 
 namespace tifs::rocksfs {
 namespace {
@@ -106,11 +107,16 @@ TEST_F(RocksDbTest, OneDatabaseMayLieOnTwoVolumes) {
     auto opened = RocksFileSystem::Open(std::move(volume), rocksdb::FileSystem::Default(),
                                         {.root = "kv", .base_directory = directory_});
     EXPECT_TRUE(opened.ok());
-    return std::shared_ptr<rocksdb::FileSystem>(*std::move(opened));
+    return std::shared_ptr<RocksFileSystem>(*std::move(opened));
+  };
+  const auto on_both = [&](std::shared_ptr<SharedVolume> second) {
+    auto made = SeveralVolumes::Make(on(volume_),
+                                     {{.path = "/slow", .file_system = on(std::move(second))}}, "");
+    EXPECT_TRUE(made.ok());
+    return std::shared_ptr<rocksdb::FileSystem>(*std::move(made));
   };
   auto second = open_second();
-  auto env = rocksdb::NewCompositeEnv(
-      std::make_shared<TwoVolumesFs>(on(volume_), on(second), directory_ + "/slow"));
+  auto env = rocksdb::NewCompositeEnv(on_both(second));
   auto options = Small(env.get());
   // Little on the first, the rest on the second.
   options.db_paths = {{directory_ + "/fast", 1 << 20}, {directory_ + "/slow", 1 << 30}};
@@ -122,10 +128,21 @@ TEST_F(RocksDbTest, OneDatabaseMayLieOnTwoVolumes) {
   ExpectFilled(*db_, 8'000, 1);
   EXPECT_GT(second->volume().Usage().files, 0u);
   EXPECT_GT(volume_->volume().Usage().files, 0u);
+  {
+    // Cannot be a link, since it is made on the second volume and goes to the first.
+    const std::string made = directory_ + "/slow/made.sst";
+    rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options);
+    ASSERT_DB_OK(writer.Open(made));
+    ASSERT_DB_OK(writer.Put("zzz", "ingested"));
+    ASSERT_DB_OK(writer.Finish());
+    rocksdb::IngestExternalFileOptions moving;
+    moving.move_files = true;
+    ASSERT_DB_OK(db_->IngestExternalFile({made}, moving));
+  }
   db_.reset();
 
   // Without the second volume it does not open, and is whole when it is back.
-  auto alone = rocksdb::NewCompositeEnv(on(volume_));
+  auto alone = rocksdb::NewCompositeEnv(std::shared_ptr<rocksdb::FileSystem>(on(volume_)));
   options.env = alone.get();
   rocksdb::DB* opened = nullptr;
   EXPECT_FALSE(rocksdb::DB::Open(options, directory_ + "/db", &opened).ok());
@@ -133,10 +150,13 @@ TEST_F(RocksDbTest, OneDatabaseMayLieOnTwoVolumes) {
   env.reset();
   second.reset();
   second = open_second();
-  env = rocksdb::NewCompositeEnv(
-      std::make_shared<TwoVolumesFs>(on(volume_), on(second), directory_ + "/slow"));
+  env = rocksdb::NewCompositeEnv(on_both(second));
   options.env = env.get();
   db_ = Open(options, directory_ + "/db");
+  std::string ingested;
+  ASSERT_DB_OK(db_->Get({}, "zzz", &ingested));
+  EXPECT_EQ(ingested, "ingested");
+  ASSERT_DB_OK(db_->Delete({}, "zzz"));
   ExpectFilled(*db_, 8'000, 1);
   db_.reset();
   EXPECT_TRUE(second->volume().Verify().ok());
