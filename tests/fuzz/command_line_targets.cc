@@ -1,9 +1,14 @@
 // What people and fstab type: any text is an answer or an error that is safe to print.
 #include <algorithm>
 #include <array>
+#include <string>
+#include <vector>
 
+#include "base/clock.h"
 #include "base/coding.h"
+#include "base/parse_size.h"
 #include "block/device_name.h"
+#include "block/io_settings.h"
 #include "cli/mount_options.h"
 #include "cli/output.h"
 #include "cli/size_text.h"
@@ -53,12 +58,52 @@ std::string MakeUri(Random& random) {
   return text;
 }
 
+// NAME=VALUE settings, one a line.
+std::string RunIoSettings(std::string_view text) {
+  std::vector<block::IoSetting> settings;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const size_t equals = std::min(line.find('='), line.size());
+    settings.emplace_back(line.substr(0, equals), line.substr(std::min(equals + 1, line.size())));
+  }
+  block::IoScheduler scheduler(SystemClock());
+  const Status applied = block::ApplyIoSettings(scheduler, settings);
+  if (!applied) return CheckError(applied.error());
+  const auto listed = block::ListIoSettings(scheduler.Settings());
+  block::IoScheduler other(SystemClock());
+  if (scheduler.enabled() &&
+      !block::ApplyIoSettings(other,
+                              std::vector<block::IoSetting>(listed.begin() + 1, listed.end()))) {
+    return "what is listed is refused";
+  }
+  for (const auto& [name, value] : listed) {
+    if (!block::IsIoSetting(name)) return "listed and unknown: " + name;
+  }
+  return {};
+}
+
+std::string MakeIoSettings(Random& random) {
+  static constexpr std::array<std::string_view, 9> kNames = {
+      "scheduler",        "latency_goal_ms",   "min_background_percent",
+      "flush.weight",     "flush.max_iops",    "compaction.max_bytes_per_s",
+      "migration.weight", "foreground.weight", "compaction."};
+  std::string text;
+  for (uint64_t i = random.Below(4); i > 0; --i) {
+    text.append(kNames[random.Below(kNames.size())]).append("=");
+    text.append(random.OneIn(4) ? "off"
+                                : std::to_string(RandomInteger(random) >> random.Below(64)));
+    text.append(random.OneIn(3) ? "MiB\n" : "\n");
+  }
+  return text;
+}
+
 std::string RunSize(std::string_view text) {
-  const auto size = cli::ParseSize(text);
+  const auto size = ParseSize(text);
   if (!size) return CheckError(size.error());
-  const auto again = cli::ParseSize(cli::ExactSize(*size));
+  const auto again = ParseSize(cli::ExactSize(*size));
   if (!again || *again != *size) return "the exact text is not exact";
-  const auto shown = cli::ParseSize(cli::FormatSize(*size));
+  const auto shown = ParseSize(cli::FormatSize(*size));
   // One decimal: within a twentieth of the unit, which is at most the size itself.
   const double off = shown ? static_cast<double>(*shown) - static_cast<double>(*size) : 0;
   if (shown &&
@@ -77,7 +122,7 @@ std::string MakeSize(Random& random) {
 }
 
 std::string RunCount(std::string_view text) {
-  const auto count = cli::ParseCount(text);
+  const auto count = ParseCount(text);
   if (!count) return CheckError(count.error());
   std::string shown = cli::FormatCount(*count);
   std::erase(shown, ',');
@@ -192,6 +237,7 @@ constexpr Target kTargets[] = {
     {"mount_options", RunMountOptions, MakeMountOptions},
     {"host_port", RunHostPort, MakeHostPort},
     {"device_name", RunDeviceName, MakeDeviceName},
+    {"io_settings", RunIoSettings, MakeIoSettings},
     {"escapes", RunEscapes, MakeText},
 };
 
