@@ -28,8 +28,8 @@ _tifs_volume() {
     return
   fi
   case ${COMP_WORDS[$1]} in
-    format) options="--name --extent-unit --force --yes" ;;
-    info | df | ls) options="--json" ;;
+    format) options="--name --extent-unit --force --yes --json" ;;
+    info | df | ls | resize) options="--json" ;;
     get | put) options="--force" ;;
     rm) options="--recursive --yes" ;;
     check) options="--repair --cut-damaged-journal --json" ;;

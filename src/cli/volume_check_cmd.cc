@@ -99,9 +99,10 @@ int RunCheck(const VolumeCheckArguments& arguments) {
                      [&] { return Check(arguments); });
 }
 
-Result<int> Resize(const std::string& device) {
+Result<int> Resize(const std::string& device, bool json) {
   const auto before = TRY(OpenToRead(device))->Identity().device_bytes;
   const uint64_t size_bytes = TRY(OpenAlone(device, /*read_only=*/true))->size_bytes();
+  uint64_t now = before;
   std::string text = fmt::format("{}: uses all {} already\n", Escaped(device), FormatSize(before));
   if (size_bytes / volume::kBlockBytes != before / volume::kBlockBytes) {
     const auto volume = TRY(OpenToWrite(device, "tifs volume resize"));
@@ -110,10 +111,15 @@ Result<int> Resize(const std::string& device) {
     if (Status closed = volume->Close(); !closed) {
       return VolumeError(device, std::move(closed).error());
     }
+    now = *after;
     text = fmt::format("{}: grew from {} to {}\n", Escaped(device), FormatSize(before),
-                       FormatSize(*after));
+                       FormatSize(now));
   }
-  return PrintText(text) ? kExitDone : kExitFailed;
+  const bool printed =
+      json ? PrintJson(
+                 {{"device", Escaped(device)}, {"before_bytes", before}, {"device_bytes", now}})
+           : PrintText(text);
+  return printed ? kExitDone : kExitFailed;
 }
 
 }  // namespace
@@ -134,11 +140,13 @@ void AddVolumeCheckCommands(CLI::App& volume, int& exit_code) {
   command->callback([check, &exit_code] { exit_code = RunCheck(*check); });
 
   auto device = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
   command = volume.add_subcommand("resize", "Use the new space after the device grew");
   command->add_option("DEVICE", *device, "/dev/... or file:/absolute/path")->required();
-  command->callback([device, &exit_code] {
+  command->add_flag("--json", *json, "Print one JSON document");
+  command->callback([device, json, &exit_code] {
     exit_code =
-        RunOnDevice(*device, kExitUsage, kExitFailed, [&device] { return Resize(*device); });
+        RunOnDevice(*device, kExitUsage, kExitFailed, [&] { return Resize(*device, *json); });
   });
 }
 

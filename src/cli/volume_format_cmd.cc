@@ -26,6 +26,7 @@ struct VolumeFormatArguments {
   std::string extent_unit;
   bool force = false;
   bool yes = false;
+  bool json = false;
 };
 
 Result<volume::FormatOptions> OptionsOf(const VolumeFormatArguments& arguments) {
@@ -104,10 +105,18 @@ Result<int> Format(const VolumeFormatArguments& arguments, const volume::FormatO
     return VolumeError(arguments.device, std::move(status).error());
   }
   const volume::VolumeIdentity identity = TRY(volume::Volume::ReadIdentity(*device));
+  const std::string uuid = volume::UuidText(identity.uuid);
+  if (arguments.json) {
+    const bool printed = PrintJson({{"device", Escaped(arguments.device)},
+                                    {"uuid", uuid},
+                                    {"name", Escaped(identity.name)},
+                                    {"device_bytes", identity.device_bytes},
+                                    {"extent_unit_bytes", identity.extent_unit_bytes}});
+    return printed ? kExitDone : kExitFailed;
+  }
   const bool printed = PrintText(
       fmt::format("formatted {}: UUID {}, {} in extent units of {}\n", Escaped(arguments.device),
-                  volume::UuidText(identity.uuid), FormatSize(identity.device_bytes),
-                  FormatSize(identity.extent_unit_bytes)));
+                  uuid, FormatSize(identity.device_bytes), FormatSize(identity.extent_unit_bytes)));
   return printed ? kExitDone : kExitFailed;
 }
 
@@ -134,6 +143,7 @@ void AddVolumeFormatCommand(CLI::App& volume, int& exit_code) {
       ->type_name("SIZE");
   command->add_flag("--force", arguments->force, "Destroy what is on the device");
   command->add_flag("--yes,-y", arguments->yes, "Do not ask before destroying");
+  command->add_flag("--json", arguments->json, "Print one JSON document");
   command->callback([arguments, &exit_code] { exit_code = RunFormat(*arguments); });
 }
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import urllib.request
 
-from cli_case import MountCase, CliCase
+from cli_case import MountCase, CliCase, wait_until
 
 MIB = 1 << 20
 
@@ -407,6 +407,81 @@ class FullVolumeCase(StoreVolumeCase):
         self.ok("volume", "check", self.device)
 
 
+class LoopDeviceCase(StoreVolumeCase):
+    """The same on a block device: a file that the kernel shows as one."""
+
+    def new_volume(self, name, label):
+        image = os.path.join(self.root, name)
+        with open(image, "wb") as file:
+            file.truncate(self.size)
+        attached = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=False)
+        if attached.returncode != 0:
+            self.skipTest(f"no loop device: {attached.stderr.strip()}")
+        self.image, device = image, attached.stdout.strip()
+        # Detached already, the kernel keeps it until its last user is gone, however this process ends.
+        holder = os.open(device, os.O_RDONLY)
+        self.addCleanup(os.close, holder)
+        subprocess.run(["losetup", "--detach", device], check=True)
+        self.ok("volume", "format", device, "--name", label)
+        return device
+
+    def test_a_store_on_a_block_device(self):
+        self.format()
+        self.mount()
+        content = os.urandom(5 * MIB)
+        self.fill("file", content)
+        with open(os.path.join(self.mnt, "file"), "rb") as file:
+            os.fsync(file.fileno())
+        pid = self.owner()["pid"]
+        # By us, and by the kernel's own rule.
+        self.fails(8, re.compile(rf"{self.device}: in use by 'tifs mount .* \(pid {pid}\) on .*'; end that first"),
+                   "volume", "check", self.device)
+        with self.assertRaises(OSError) as busy:
+            os.close(os.open(self.device, os.O_RDWR | os.O_EXCL))
+        self.assertEqual(busy.exception.errno, errno.EBUSY)
+        os.kill(pid, signal.SIGKILL)
+        self.await_end(pid)
+        subprocess.run(["umount", "-l", self.mnt], check=True)
+        self.ok("fsck", self.uri, "-n")
+        self.mount()
+        self.assertEqual(self.content("file"), content)
+        os.unlink(os.path.join(self.mnt, "file"))
+        self.umount()
+        # What is deleted is discarded, which gives the file below its blocks back.
+        self.ok("volume", "check", self.device)
+        self.assertLess(os.stat(self.image).st_blocks * 512, self.size / 2)
+
+    def test_grows_with_its_device(self):
+        self.format()
+        before = self.ok_json("volume", "df", self.device)["total_bytes"]
+        os.truncate(self.image, 2 * self.size)
+        subprocess.run(["losetup", "--set-capacity", self.device], check=True)
+        self.ok("volume", "resize", self.device)
+        self.assertGreater(self.ok_json("volume", "df", self.device)["total_bytes"], before + 0.9 * self.size)
+        self.mount()
+        self.assertGreater(os.statvfs(self.mnt).f_blocks * os.statvfs(self.mnt).f_frsize, before)
+        self.umount()
+        self.ok("volume", "check", self.device)
+
+    def test_a_mounted_device_is_left_alone(self):
+        self.format()
+        # The kernel lets go of it a little after the process that had it.
+        wait_until(lambda: subprocess.run(["mkfs.ext4", "-q", "-F", self.device], stderr=subprocess.DEVNULL,
+                                          check=False).returncode == 0, 10)
+        other = os.path.join(self.root, "other")
+        os.mkdir(other)
+        self.bed.guard("mount", other)
+        subprocess.run(["mount", "-t", "ext4", self.device, other], check=True)
+        self.addCleanup(subprocess.run, ["umount", other], check=True)
+        used = f"{self.device}: in use: mounted, or opened by another process; wait until it is free"
+        for command in (["format", self.device, "--force", "--yes"], ["bench", self.device], ["resize", self.device],
+                        ["rm", self.device, "tifs", "-r", "--yes"]):
+            self.fails(1, used, "volume", *command)
+        self.fails(8, used, "volume", "check", self.device, "--repair")
+        self.fails(1, used, "mount", self.uri, self.mnt)
+        self.assertIn("lost+found", os.listdir(other))
+
+
 class StoreVolumeUriCase(CliCase):
     def test_is_read_with_care(self):
         for query, why in (
@@ -424,4 +499,4 @@ class StoreVolumeUriCase(CliCase):
         self.fails(2, re.compile(".*: volume=disk.img: .*"), "format", f"{self.uri}?volume=disk.img")
 
 
-CASES = [StoreOnAVolumeCase, VolumeIoCase, FormatOnAVolumeCase, FullVolumeCase]
+CASES = [StoreOnAVolumeCase, VolumeIoCase, LoopDeviceCase, FormatOnAVolumeCase, FullVolumeCase]

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import struct
 import subprocess
 
 from cli_case import CliCase, REPOSITORY
@@ -13,6 +14,15 @@ MIB = 1 << 20
 VOLUME_COMMANDS = ["format", "info", "df", "ls", "cat", "get", "put", "rm", "check", "resize", "bench"]
 # That takes a mount in place of a device.
 MOUNT_COMMANDS = ["io"]
+
+
+def crc32c(content):
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
 
 
 class VolumeCase(CliCase):
@@ -112,6 +122,33 @@ class VolumeUsageCase(VolumeCase):
             self.refused(1, message, *arguments)
         self.assertFalse(os.path.exists(self.local("out")))
 
+    def test_a_volume_of_a_newer_version_is_left_alone(self):
+        self.volume("format", self.device)
+        self.put("r/f")
+        # docs/volume_format.md: the version is at 12, incompatible features at 64, the CRC of all that follows at 8.
+        for at, value in ((12, 2), (64, 1 << 63)):
+            with open(self.image, "r+b") as file:
+                whole = file.read()
+                copies = [0, struct.unpack_from("<Q", whole, 144)[0]]
+                for copy in copies:
+                    block = bytearray(whole[copy:copy + 4096])
+                    struct.pack_into("<I" if at == 12 else "<Q", block, at, value)
+                    struct.pack_into("<I", block, 8, crc32c(block[12:]))
+                    file.seek(copy)
+                    file.write(block)
+            message = re.compile(rf"{self.device}: written by a newer version \(.+\); use that version or a later one")
+            for arguments in (["info"], ["df"], ["ls"], ["resize"], ["bench"], ["check"], ["check", "--repair"]):
+                self.refused(8 if "check" in arguments else 1, message, *arguments, self.device)
+            self.refused(1, message, "cat", self.device, "r/f")
+            self.refused(1, message, "rm", self.device, "r/f", "--yes")
+            self.refused(1, message, "put", self.device, self.local("source"), "r/g")
+            before = self.digest()
+            self.fails(1, message, "format", f"rocks://{self.store}?volume={self.device}")
+            self.assertEqual(self.digest(), before)
+            self.refused(1, re.compile(f"{self.device}: holds .*; use --force to destroy it"), "format", self.device)
+            with open(self.image, "wb") as file:
+                file.write(whole)
+
     def test_paths_that_are_none(self):
         self.volume("format", self.device)
         for path in ("a/../b", "..", "", "//", "r\n/x", "r r/x", "x" * 65 + "/y", "r/" + "x" * 256):
@@ -139,6 +176,10 @@ class VolumeFormatCase(VolumeCase):
         self.assertEqual((info["device"], info["name"], info["extent_unit_bytes"], info["device_bytes"]),
                          (self.device, "kv", 16 << 10, 16 * MIB))
         self.assertEqual((info["closed"], info["files"], info["roots"], info["warnings"]), (True, 0, [], []))
+        made = json.loads(self.run_tifs("volume", "format", self.device, "--force", "--yes", "--json").stdout)
+        info = self.volume_json("info", self.device)
+        self.assertEqual(made, {name: info[name] for name in ("device", "uuid", "name", "device_bytes",
+                                                              "extent_unit_bytes")})
 
     def test_bad_options_change_nothing(self):
         for option, value in (("--extent-unit", "3KiB"), ("--extent-unit", "1KiB"), ("--extent-unit", "32MiB"),
@@ -339,6 +380,9 @@ class VolumeFilesCase(VolumeCase):
         self.resize_image(32 * MIB)
         self.assertEqual(self.volume("resize", self.device), f"{self.device}: grew from 16 MiB to 32 MiB\n")
         self.assertGreater(self.volume_json("df", self.device)["free_bytes"], free + 15 * MIB)
+        size = self.volume_json("info", self.device)["device_bytes"]
+        self.assertEqual(self.volume_json("resize", self.device),
+                         {"device": self.device, "before_bytes": size, "device_bytes": size})
         self.assertEqual(self.volume("cat", self.device, "kv/a"), "content")
         self.volume("check", self.device)
         with open(self.image, "r+b") as file:
