@@ -30,14 +30,6 @@ block::IoScope ScopeOf(const VolumeFile& file, const IOOptions& options) {
                         file.counter.get());
 }
 
-IOStatus ReadAt(const VolumeFile& file, uint64_t offset, size_t size, const IOOptions& options,
-                Slice* result, char* scratch) {
-  const block::IoScope scope = ScopeOf(file, options);
-  const Result<size_t> count = file.file->ReadAt(offset, {scratch, size});
-  *result = Slice(scratch, count ? *count : 0);
-  return ToIOStatus(count, file.path);
-}
-
 class SequentialFile : public rocksdb::FSSequentialFile {
  public:
   SequentialFile(VolumeFile file, bool is_direct) : file_(std::move(file)), is_direct_(is_direct) {}
@@ -65,7 +57,10 @@ class SequentialFile : public rocksdb::FSSequentialFile {
   IOStatus InvalidateCache(size_t, size_t) override { return IOStatus::OK(); }
   IOStatus PositionedRead(uint64_t offset, size_t size, const IOOptions& options, Slice* result,
                           char* scratch, IODebugContext*) override {
-    return ReadAt(file_, offset, size, options, result, scratch);
+    const block::IoScope scope = ScopeOf(file_, options);
+    const Result<size_t> count = file_.file->ReadAt(offset, {scratch, size});
+    *result = Slice(scratch, count ? *count : 0);
+    return ToIOStatus(count, file_.path);
   }
   rocksdb::Temperature GetTemperature() const override { return rocksdb::Temperature::kUnknown; }
 
@@ -74,7 +69,7 @@ class SequentialFile : public rocksdb::FSSequentialFile {
   Result<size_t> ReadSome(std::span<char> out) {
     if (offset_ >= buffered_end_ || offset_ < buffer_start_) {
       if (out.size() >= kReadaheadBytes) {
-        const size_t count = TRY(file_.file->ReadAt(offset_, out));
+        const size_t count = TRY(file_.file->ReadOnward(offset_, out));
         offset_ += count;
         return count;
       }
@@ -90,7 +85,7 @@ class SequentialFile : public rocksdb::FSSequentialFile {
     const uint32_t alignment = file_.file->io_alignment_bytes();
     if (buffer_.empty()) buffer_ = TRY(block::DmaBuffer::Allocate(kReadaheadBytes, alignment));
     buffered_end_ = buffer_start_ = offset_ / alignment * alignment;
-    buffered_end_ += TRY(file_.file->ReadAt(buffer_start_, buffer_.bytes()));
+    buffered_end_ += TRY(file_.file->ReadOnward(buffer_start_, buffer_.bytes()));
     return {};
   }
 
@@ -107,9 +102,16 @@ class RandomAccessFile : public rocksdb::FSRandomAccessFile {
   RandomAccessFile(VolumeFile file, std::shared_ptr<AsyncReads> reads, bool is_direct)
       : file_(std::move(file)), reads_(std::move(reads)), is_direct_(is_direct) {}
 
+  // A compaction reads its inputs from one end to the other, in large pieces, and merges what it
+  // has between them.
   IOStatus Read(uint64_t offset, size_t size, const IOOptions& options, Slice* result,
                 char* scratch, IODebugContext*) const override {
-    return ReadAt(file_, offset, size, options, result, scratch);
+    const block::IoScope scope = ScopeOf(file_, options);
+    const bool is_compaction = block::IoScope::CurrentClass() == block::IoClass::kCompaction;
+    const Result<size_t> count = is_compaction ? file_.file->ReadOnward(offset, {scratch, size})
+                                               : file_.file->ReadAt(offset, {scratch, size});
+    *result = Slice(scratch, count ? *count : 0);
+    return ToIOStatus(count, file_.path);
   }
   // RocksDB then reads ahead into buffers of its own, which is what serves here: below us is no
   // cache that could be filled.

@@ -29,6 +29,11 @@ Result<size_t> File::ReadAt(uint64_t offset_bytes, std::span<char> out) {
   return file_->ReadAt(offset_bytes, out);
 }
 
+Result<size_t> File::ReadOnward(uint64_t offset_bytes, std::span<char> out) {
+  TRY(Readable());
+  return file_->core().read_ahead().Read(*file_, offset_bytes, out);
+}
+
 Status File::MultiRead(std::span<ReadRequest> requests) {
   TRY(Readable());
   return file_->MultiRead(requests);

@@ -67,7 +67,8 @@ class AsyncRead {
 
 // An open file. Handles of one file share everything but their mode. All calls are safe from any
 // thread; calls that change a file wait for each other and for reads of the same file, those of
-// different files do not. All I/O is done on the calling thread.
+// different files do not. I/O is done on the calling thread, but for appended bytes and what
+// ReadOnward reads ahead (VolumeOptions::transfer_threads).
 //
 // What a crash leaves: the bytes and the length of the last Sync, and of later changes any or none
 // of each byte; never bytes of another file, never any beyond the end.
@@ -89,6 +90,9 @@ class File {
   // of the file. Sees every byte written before, synced or not. With offset, length and memory in
   // whole blocks of the device (io_alignment_bytes), nothing is copied.
   Result<size_t> ReadAt(uint64_t offset_bytes, std::span<char> out);
+  // The same for who goes on reading behind it in pieces of the same size: from 128 KiB on, the
+  // next piece is read meanwhile, if there is room: 32 MiB are kept for all files of a volume.
+  Result<size_t> ReadOnward(uint64_t offset_bytes, std::span<char> out);
   // All at once, in one submission; each has its own outcome. The answer is the first error.
   Status MultiRead(std::span<ReadRequest> requests);
   // The same for a caller with a queue of its own.
@@ -97,7 +101,9 @@ class File {
   // --- writing ---
 
   // At the end. Whole or, with an error, not at all (but for a latched volume). Bytes wait in
-  // memory, 256 KiB at most a file, until they fill that or something asks for them.
+  // memory until they fill a buffer (VolumeOptions::write_buffer_bytes) or something asks for them;
+  // up to four buffers are on their way to the device behind the caller's back. What fails there
+  // latches the volume and is answered by a later call, by Sync or Close at the latest.
   Status Append(std::string_view data);
   // Overwrites, and appends what goes beyond the end; a gap before it becomes zeros.
   Status WriteAt(uint64_t offset_bytes, std::string_view data);

@@ -270,17 +270,5 @@ TEST_F(FileTest, AReopenedFileThatWasNotSyncedIsFlushedBySync) {
   EXPECT_GE(volume_->Counts().flushes, flushes + 2);
 }
 
-TEST_F(FileTest, AlignedMemoryIsWrittenAsItIs) {
-  auto buffer = volume_->device().AllocateBuffer(1 << 20).value();
-  const std::string bytes = Pattern(1 << 20, 8);
-  std::ranges::copy(bytes, buffer.data());
-  auto file = Create("f");
-  ASSERT_TRUE(file->WriteAt(0, {buffer.data(), buffer.size()}).ok());
-  ASSERT_TRUE(file->Append("tail").ok());
-  ASSERT_TRUE(file->Sync().ok());
-  Kill();
-  EXPECT_EQ(Read("f"), bytes + "tail");
-}
-
 }  // namespace
 }  // namespace tifs::volume

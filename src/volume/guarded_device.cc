@@ -33,6 +33,9 @@ Status GuardedDevice::Write(uint64_t offset_bytes, std::span<const char> data) {
 }
 
 Status GuardedDevice::RunWrites(std::span<block::IoRequest> requests) {
+  if (requests.size() == 1) {
+    return Write(requests[0].offset_bytes, {requests[0].buffer, requests[0].size_bytes});
+  }
   TRY(Check());
   Status written = device_.Run(requests);
   if (!written) Latch(written.error());

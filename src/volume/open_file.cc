@@ -8,27 +8,24 @@
 #include "volume/volume_core.h"
 
 namespace tifs::volume {
-namespace {
-
-// From so many bytes on, aligned memory is written as it is, without the buffer.
-constexpr size_t kDirectBytes = 64 << 10;
-
-std::span<const char> AsSpan(std::string_view data) { return {data.data(), data.size()}; }
-
-}  // namespace
 
 OpenFile::OpenFile(std::shared_ptr<VolumeCore> core, Inode& inode)
     : core_(std::move(core)),
       inode_(inode),
       block_bytes_(core_->disk().geometry().block_bytes),
+      pending_(core_->transfers(), core_->disk()),
       logged_(inode.committed_bytes),
       barrier_(inode.cut ? core_->LastNumber() : 0) {}
 
-OpenFile::~OpenFile() { core_->Detach(*this, inode_); }
+OpenFile::~OpenFile() {
+  (void)pending_.Await();
+  core_->Detach(*this, inode_);
+}
 
 void OpenFile::AddWriter(bool has_unsynced) {
   if (has_unsynced) inherits_unsynced_ = true;
   ++writers_;
+  core_->read_ahead().Forget(inode_.number);
 }
 
 Status OpenFile::CloseWriter() {
@@ -64,9 +61,11 @@ Status OpenFile::FinishWriting() {
   } else if (!is_deleted && has_logged_tail_) {
     written = Spill(true);
   }
+  if (Status behind = pending_.Await(); written) written = std::move(behind);
   const bool is_logged = IsLogged();
   // What could not be written is gone with the buffer; below is what others had there.
   if (!written && buffer_in_use()) inode_.size_bytes = std::min(size_bytes(), buffer_start_);
+  inode_.size_bytes = std::min(size_bytes(), pending_.lost_from());
   DropBuffer();
   MutexLock tables(core_->tables());
   if (!is_logged && !is_deleted) {
@@ -120,17 +119,21 @@ Status OpenFile::Allocate(uint64_t end_bytes) {
 
 Status OpenFile::UseBuffer() {
   if (buffer_in_use()) return {};
-  auto allocated = core_->disk().AllocateBuffer(kBufferBytes);
-  if (!allocated) return std::move(allocated).error();
+  block::DmaBuffer buffer = pending_.TakeBuffer();
+  if (buffer.empty()) buffer = TRY(core_->disk().AllocateBuffer(core_->write_buffer_bytes()));
   const uint64_t start = RoundDown(size_bytes(), block_bytes_);
-  if (start != size_bytes()) TRY(TransferRead(start, allocated->bytes().first(block_bytes_)));
-  buffer_ = std::move(*allocated);
+  if (start != size_bytes()) {
+    TRY(pending_.Await());
+    TRY(TransferRead(start, buffer.bytes().first(block_bytes_)));
+  }
+  buffer_ = std::move(buffer);
   buffer_start_ = start;
   return {};
 }
 
 void OpenFile::DropBuffer() {
   buffer_ = {};
+  pending_.DropBuffers();
   has_logged_tail_ = false;
 }
 
@@ -145,6 +148,15 @@ Status OpenFile::Spill(bool tail) {
   TRY(TransferWrite(buffer_start_, buffer_.bytes().first(written)));
   std::memmove(buffer_.data(), buffer_.data() + whole, size - whole);
   buffer_start_ += whole;
+  return {};
+}
+
+Status OpenFile::SpillBehind() {
+  TRY(WaitForBarrier());
+  std::vector<block::IoRequest> requests = PlanWrite(buffer_start_, buffer_.bytes());
+  const uint64_t offset_bytes = std::exchange(buffer_start_, buffer_start_ + buffer_.size());
+  TRY(pending_.Write(offset_bytes, std::exchange(buffer_, {}), std::move(requests)));
+  buffer_ = pending_.TakeBuffer();
   return {};
 }
 
@@ -167,18 +179,15 @@ Status OpenFile::WriteLogged() {
   ExclusiveLock lock(lock_);
   if (!has_logged_tail_) return {};
   TRY(Spill(true));
+  TRY(pending_.Await());
   has_logged_tail_ = false;
   return {};
 }
 
 // --- writing ---
 
-Status OpenFile::TransferWrite(uint64_t offset_bytes, std::span<const char> data) {
-  const Placement first =
-      FindPlacement(inode_.extents, core_->unit_bytes(), offset_bytes, data.size());
-  if (first.size_bytes == data.size()) {
-    return core_->disk().Write(first.device_offset_bytes, data);
-  }
+std::vector<block::IoRequest> OpenFile::PlanWrite(uint64_t offset_bytes,
+                                                  std::span<const char> data) {
   std::vector<block::IoRequest> requests;
   while (!data.empty()) {
     const Placement place =
@@ -188,35 +197,22 @@ Status OpenFile::TransferWrite(uint64_t offset_bytes, std::span<const char> data
     data = data.subspan(place.size_bytes);
     offset_bytes += place.size_bytes;
   }
-  return core_->disk().RunWrites(requests);
+  return requests;
 }
 
-Status OpenFile::AppendDirectly(std::string_view& data) {
-  const uint64_t end = size_bytes();
-  const size_t size = RoundDown(data.size(), block_bytes_);
-  const auto alignment = core_->disk().geometry().buffer_alignment_bytes;
-  if (size < kDirectBytes || end % block_bytes_ != 0 || in_extents() != end ||
-      reinterpret_cast<uintptr_t>(data.data()) % alignment != 0) {
-    return {};
-  }
-  TRY(WaitForBarrier());
-  TRY(TransferWrite(end, AsSpan(data.substr(0, size))));
-  if (buffer_in_use()) buffer_start_ = end + size;
-  inode_.size_bytes = end + size;
-  data.remove_prefix(size);
-  return {};
+Status OpenFile::TransferWrite(uint64_t offset_bytes, std::span<const char> data) {
+  std::vector<block::IoRequest> requests = PlanWrite(offset_bytes, data);
+  return core_->disk().RunWrites(requests);
 }
 
 Status OpenFile::AppendReserved(std::string_view data) {
   while (!data.empty()) {
-    TRY(AppendDirectly(data));
-    if (data.empty()) break;
     TRY(UseBuffer());
-    const size_t size = std::min(data.size(), kBufferBytes - buffered());
+    const size_t size = std::min(data.size(), buffer_.size() - buffered());
     std::memcpy(buffer_.data() + buffered(), data.data(), size);
     inode_.size_bytes = size_bytes() + size;
     data.remove_prefix(size);
-    if (buffered() == kBufferBytes) TRY(Spill(false));
+    if (buffered() == buffer_.size()) TRY(SpillBehind());
   }
   inode_.modified_ns = core_->NowNs();
   return {};
@@ -269,6 +265,7 @@ Status OpenFile::WriteAt(uint64_t offset_bytes, std::string_view data) {
 
 Status OpenFile::Overwrite(uint64_t offset_bytes, std::string_view data) {
   TRY(WaitForBarrier());
+  TRY(pending_.Await());
   overwritten_ = true;
   inode_.modified_ns = core_->NowNs();
   BouncePool::Lease bounce = TRY(core_->bounce().Take());
@@ -311,6 +308,7 @@ Status OpenFile::Truncate(uint64_t size_bytes) {
 
 Status OpenFile::Cut(uint64_t size_bytes) {
   TRY(core_->CheckWritable());
+  TRY(pending_.Await());
   MutexLock tables(core_->tables());
   inode_.modified_ns = core_->NowNs();
   uint64_t number = inode_.names() == 0 ? core_->LastNumber() : 0;
@@ -367,6 +365,7 @@ Result<bool> OpenFile::LogStep() {
     return true;
   }
   TRY(Spill(true));
+  TRY(pending_.Await());
   TRY(core_->disk().Flush(FlushKind::kData));
   overwritten_ = false;
   MutexLock tables(core_->tables());

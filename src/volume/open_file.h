@@ -11,6 +11,7 @@
 #include "base/sync.h"
 #include "volume/file.h"
 #include "volume/file_table.h"
+#include "volume/pending_writes.h"
 #include "volume/read_plan.h"
 #include "volume/redo.h"
 
@@ -22,7 +23,7 @@ class VolumeCore;
 // the extents know of the file's bytes. Safe for use by several threads.
 //
 // The bytes of a file, from its start:
-//   [0, buffer_start_)     in the extents (perhaps not flushed)
+//   [0, buffer_start_)     in the extents (perhaps not flushed), or on the way there (`pending_`)
 //   [buffer_start_, size)  in the buffer, if it is in use; else in the extents as well
 //   [0, logged_)           durable once what the journal has by now is durable: flushed in the
 //                          extents, or in a record; unless `overwritten_`
@@ -30,7 +31,6 @@ class VolumeCore;
 // after a truncate, whose record may not be durable, that is not so, and `barrier_` is waited for.
 class OpenFile : public std::enable_shared_from_this<OpenFile> {
  public:
-  static constexpr size_t kBufferBytes = 256 << 10;
   // A sync of at most so many bytes puts them into the journal.
   static constexpr uint64_t kSmallSyncBytes = kMaxRecordTail;
 
@@ -63,6 +63,7 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
 
   uint64_t size_bytes() const { return inode_.size_bytes.load(std::memory_order_acquire); }
   FileStat Stat() EXCLUDES(lock_);
+  bool has_writers() const { return writers_ != 0; }
   uint64_t inode_number() const { return inode_.number; }
   VolumeCore& core() { return *core_; }
 
@@ -75,6 +76,10 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
   }
 
   // --- reading ---
+  // Before bytes up to `end_bytes` are read from the extents.
+  Status AwaitWrites(uint64_t end_bytes) REQUIRES_SHARED(lock_) {
+    return pending_.AwaitUpTo(end_bytes);
+  }
   size_t PlanRead(uint64_t offset_bytes, std::span<char> out, size_t index, ReadPlan& plan)
       REQUIRES_SHARED(lock_);
   Status ReadExtents(uint64_t offset_bytes, std::span<char> out) REQUIRES_SHARED(lock_);
@@ -88,12 +93,15 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
   void DropBuffer() REQUIRES(lock_);
   Status AppendReserved(std::string_view data) REQUIRES(lock_);
   Status AppendZeros(uint64_t end_bytes) REQUIRES(lock_);
-  Status AppendDirectly(std::string_view& data) REQUIRES(lock_);
+  // The full buffer goes on its way to the extents.
+  Status SpillBehind() REQUIRES(lock_);
   // Whole blocks of the buffer go to the extents; with `tail` what is left over, too (it also
   // stays).
   Status Spill(bool tail) REQUIRES(lock_);
   Status Overwrite(uint64_t offset_bytes, std::string_view data) REQUIRES(lock_);
-  // Whole blocks.
+  // Whole blocks. Where they go.
+  std::vector<block::IoRequest> PlanWrite(uint64_t offset_bytes, std::span<const char> data)
+      REQUIRES(lock_);
   Status TransferWrite(uint64_t offset_bytes, std::span<const char> data) REQUIRES(lock_);
   Status WaitForBarrier() REQUIRES(lock_);
   Status Cut(uint64_t size_bytes) REQUIRES(lock_);
@@ -109,6 +117,7 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
   const uint32_t block_bytes_;  // of the device
 
   mutable SharedMutex lock_;
+  PendingWrites pending_;
   block::DmaBuffer buffer_ GUARDED_BY(lock_);
   uint64_t buffer_start_ GUARDED_BY(lock_) = 0;  // a multiple of the block
   uint64_t logged_ GUARDED_BY(lock_);

@@ -51,7 +51,10 @@ Result<size_t> OpenFile::ReadAt(uint64_t offset_bytes, std::span<char> out) {
   const uint64_t split = in_extents();
   const size_t from_extents =
       offset_bytes < split ? std::min<uint64_t>(out.size(), split - offset_bytes) : 0;
-  if (from_extents != 0) TRY(ReadExtents(offset_bytes, out.first(from_extents)));
+  if (from_extents != 0) {
+    TRY(AwaitWrites(offset_bytes + from_extents));
+    TRY(ReadExtents(offset_bytes, out.first(from_extents)));
+  }
   if (from_extents < out.size()) {
     std::memcpy(out.data() + from_extents,
                 buffer_.data() + (offset_bytes + from_extents - buffer_start_),
@@ -85,10 +88,11 @@ Status OpenFile::MultiRead(std::span<ReadRequest> requests) {
   for (size_t i = 0; i < requests.size(); ++i) {
     requests[i].done = PlanRead(requests[i].offset_bytes, requests[i].out, i, plan);
   }
-  Status bound = plan.Bind(core_->disk().device());
-  if (!bound) {
-    for (ReadRequest& request : requests) request.done = bound.error().Clone();
-    return bound;
+  Status ready = AwaitWrites(UINT64_MAX);
+  if (ready) ready = plan.Bind(core_->disk().device());
+  if (!ready) {
+    for (ReadRequest& request : requests) request.done = ready.error().Clone();
+    return ready;
   }
   Status run = core_->disk().RunReads(plan.requests());
   plan.CopyOut();
@@ -102,6 +106,7 @@ Result<std::unique_ptr<AsyncRead>> OpenFile::PrepareRead(uint64_t offset_bytes,
                                                          std::span<char> out) {
   TRY(core_->CheckReadable());
   SharedLock lock(lock_);
+  TRY(AwaitWrites(offset_bytes + out.size()));
   // From here on a truncate leaves what it cuts to Unpin.
   ++pins_;
   std::unique_ptr<AsyncRead> read(new AsyncRead(shared_from_this()));

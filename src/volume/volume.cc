@@ -18,6 +18,8 @@
 namespace tifs::volume {
 namespace {
 
+constexpr uint32_t kMostWriteBufferBytes = 16 << 20;
+
 Error Invalid(const char* what) { return Error(ErrorCode::kInvalid, "volume", what); }
 
 bool HasControlCharacter(std::string_view text) {
@@ -88,6 +90,10 @@ Status FormatOptions::Validate() const {
 
 Status VolumeOptions::Validate() const {
   if (owner.size() > Superblock::kMaxOwnerBytes) return Invalid("the owner's name is too long");
+  if (write_buffer_bytes == 0 || write_buffer_bytes % kBlockBytes != 0 ||
+      write_buffer_bytes > kMostWriteBufferBytes) {
+    return Invalid("a write buffer has whole blocks of 4 KiB, and at most 16 MiB");
+  }
   return {};
 }
 

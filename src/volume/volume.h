@@ -41,6 +41,12 @@ struct VolumeOptions {
   // A thread that writes checkpoints, commits what waits and discards freed extents. Without it
   // these are done by the threads that call, when they are due; tests want that.
   bool background = true;
+  // At most so many more write what was appended, and read what a sequential reader will want next,
+  // while their users go on. Started when they are wanted; 0: the threads that call do it all.
+  uint32_t transfer_threads = 4;
+  // Appended bytes go to the device when so many have come together: whole blocks of 4 KiB, at most
+  // 16 MiB. A file being written uses up to five times as much memory.
+  uint32_t write_buffer_bytes = 512 << 10;
   // Operations on names are durable after at most this time, also if nobody syncs. 0: never. Needs
   // `background`.
   uint32_t commit_interval_ms = 5000;

@@ -45,7 +45,9 @@ VolumeCore::VolumeCore(std::unique_ptr<block::BlockDevice> device, const VolumeO
       table_(std::move(loaded.table)),
       free_space_(std::move(loaded.free_space)),
       journal_(disk_, superblock_, loaded.journal),
-      discards_(options.discard && device_->geometry().has_discard) {}
+      discards_(options.discard && device_->geometry().has_discard),
+      read_ahead_(transfers_, disk_),
+      transfers_(is_snapshot ? 0 : options.transfer_threads) {}
 
 VolumeCore::~VolumeCore() { StopBackground(); }
 
@@ -113,6 +115,7 @@ Status VolumeCore::DoRedo(const Inode& inode, const Redo::Tail& tail) {
 
 Status VolumeCore::Close() {
   StopBackground();
+  transfers_.Stop();
   if (is_snapshot_ || closed_) {
     closed_ = true;
     return {};

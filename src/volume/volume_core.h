@@ -22,6 +22,8 @@
 #include "volume/guarded_device.h"
 #include "volume/journal.h"
 #include "volume/load_volume.h"
+#include "volume/read_ahead.h"
+#include "volume/transfer_threads.h"
 #include "volume/volume.h"
 
 namespace tifs::volume {
@@ -113,8 +115,11 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
 
   GuardedDevice& disk() { return disk_; }
   BouncePool& bounce() { return bounce_; }
+  TransferThreads& transfers() { return transfers_; }
+  ReadAhead& read_ahead() { return read_ahead_; }
   int64_t NowNs() const;
   uint64_t unit_bytes() const { return unit_bytes_; }
+  size_t write_buffer_bytes() const { return options_.write_buffer_bytes; }
   bool is_snapshot() const { return is_snapshot_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
   bool was_closed() const { return was_closed_; }
@@ -191,6 +196,9 @@ class VolumeCore : public std::enable_shared_from_this<VolumeCore> {
   bool stopping_ GUARDED_BY(wake_) = false;
   bool has_work_ GUARDED_BY(wake_) = false;
   std::thread background_;
+
+  ReadAhead read_ahead_;
+  TransferThreads transfers_;  // last: what they do uses all the rest
 };
 
 }  // namespace tifs::volume

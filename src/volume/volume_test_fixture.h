@@ -18,6 +18,9 @@ class TestDisk : public block::ForwardingDevice {
  public:
   struct Faults {
     std::atomic<bool> writes = false;
+    std::atomic<bool> reads = false;
+    std::atomic<bool> hold_writes = false;  // they wait until it is false again
+    std::atomic<uint64_t> read_count = 0;
     std::atomic<uint64_t> write_count = 0;
     std::atomic<uint64_t> discarded_bytes = 0;
   };
@@ -26,9 +29,15 @@ class TestDisk : public block::ForwardingDevice {
       : block::ForwardingDevice(base), faults_(faults) {}
 
  protected:
+  Status DoRead(uint64_t offset_bytes, std::span<char> out) override {
+    ++faults_.read_count;
+    if (faults_.reads) return Error(ErrorCode::kIo, "test");
+    return ForwardingDevice::DoRead(offset_bytes, out);
+  }
   Status DoWrite(uint64_t offset_bytes, std::span<const char> data,
                  block::Durability durability) override {
     ++faults_.write_count;
+    faults_.hold_writes.wait(true);
     if (faults_.writes) return Error(ErrorCode::kIo, "test");
     return ForwardingDevice::DoWrite(offset_bytes, data, durability);
   }
@@ -52,6 +61,7 @@ class VolumeTest : public testing::Test {
     options.capacity_bytes = 8 * device_bytes;
     disk_ = std::move(block::MemDevice::Open(options)).value();
     options_.background = false;
+    options_.transfer_threads = 0;
     options_.clock = &clock_;
     options_.owner = "volume_test";
   }

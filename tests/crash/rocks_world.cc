@@ -95,7 +95,8 @@ std::string RocksWorld::CheckRoots() {
 }
 
 std::string RocksWorld::OpenAll() {
-  volume::VolumeOptions options{.owner = "crash test"};
+  // Small, so that tables are written in many pieces, behind RocksDB's back.
+  volume::VolumeOptions options{.owner = "crash test", .write_buffer_bytes = 16 << 10};
   if (options_.skip_flush) {
     options.skip_flush = [kind = *options_.skip_flush](volume::FlushKind wanted) {
       return wanted == kind;

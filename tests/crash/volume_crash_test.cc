@@ -230,6 +230,14 @@ TEST_F(VolumeCrashTest, RandomSequencesOnLargeBlocks) {
   EXPECT_EQ(TrySeeds(options, Options().Runs(100, 5'000), 8), "");
 }
 
+// What is appended is on its way to the disk on threads of its own, block by block.
+TEST_F(VolumeCrashTest, RandomSequencesWrittenBehind) {
+  VolumeWorldOptions options = LargerDisk();
+  options.transfer_threads = 3;
+  options.write_buffer_bytes = 4096;
+  EXPECT_EQ(TrySeeds(options, Options().Runs(200, 10'000), 8), "");
+}
+
 TEST_F(VolumeCrashTest, RandomSequencesAndABadBlock) {
   VolumeWorldOptions options = LargerDisk();
   options.damages = true;

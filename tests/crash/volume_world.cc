@@ -17,6 +17,8 @@ VolumeOptions OptionsOf(const VolumeWorldOptions& options, Clock& clock) {
   volume_options.owner = "crash test";
   volume_options.clock = &clock;
   volume_options.background = false;
+  volume_options.transfer_threads = options.transfer_threads;
+  volume_options.write_buffer_bytes = options.write_buffer_bytes;
   if (options.skip_flush) {
     const FlushKind skipped = *options.skip_flush;
     volume_options.skip_flush = [skipped](FlushKind kind) { return kind == skipped; };

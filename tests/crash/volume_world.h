@@ -22,6 +22,9 @@ struct VolumeWorldOptions {
   uint64_t extent_unit_bytes = 4 << 10;
   std::optional<FlushKind> skip_flush;
   bool damages = false;  // for tests: VolumeRun::DamageToo
+  // Then a run is repeated by its seed but roughly.
+  uint32_t transfer_threads = 0;
+  uint32_t write_buffer_bytes = 256 << 10;
 };
 
 // A formatted disk whose free space is full of bytes that nobody may ever see, with a root "other"

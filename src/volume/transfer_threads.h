@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "base/sync.h"
+
+namespace tifs::volume {
+
+// Threads on which a volume transfers what nobody waits for yet. They never queue: a task is taken
+// only by a thread that has nothing else to do, so none waits behind another's, whatever that
+// is for. Threads are started when they are first wanted. Safe for use by several threads.
+class TransferThreads {
+ public:
+  using Task = std::move_only_function<void()>;
+
+  // At most so many threads; none: every task is left to its caller.
+  explicit TransferThreads(size_t most) : most_(most) {}
+  ~TransferThreads() { Stop(); }
+  TransferThreads(const TransferThreads&) = delete;
+  TransferThreads& operator=(const TransferThreads&) = delete;
+
+  // Whether a thread took the task, which is then moved from; else the caller still has it. The
+  // thread's I/O is of no class and counted for nobody until the task says so (block::IoScope).
+  bool TryRun(Task& task) EXCLUDES(mutex_);
+  // Returns when all tasks are done and the threads are gone; none is taken any more. Idempotent;
+  // not from a task.
+  void Stop() EXCLUDES(mutex_);
+
+ private:
+  void Run() EXCLUDES(mutex_);
+
+  const size_t most_;
+  Mutex mutex_;
+  CondVar given_;
+  // Each is for a thread that waits for it already, or that is just starting.
+  std::deque<Task> tasks_ GUARDED_BY(mutex_);
+  size_t idle_ GUARDED_BY(mutex_) = 0;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_ GUARDED_BY(mutex_);
+};
+
+}  // namespace tifs::volume
