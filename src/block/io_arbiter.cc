@@ -150,6 +150,11 @@ IoArbiter::Time IoArbiter::Begin(Time now) {
   return wake;
 }
 
+IoArbiter::Time IoArbiter::PauseAfter(Time now, Time worked) const {
+  if (foreground_until_ <= now) return Time(0);
+  return Time(static_cast<int64_t>(static_cast<double>(worked.count()) * (1 / share_ - 1)));
+}
+
 void IoArbiter::BeginAll() {
   for (size_t i = 0; i < kIoClasses; ++i) {
     while (!classes_[i].waiting.empty()) BeginFirst(i, Time(0));

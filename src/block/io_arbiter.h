@@ -45,6 +45,8 @@ struct IoSchedulerOptions {
 //   which falls by a quarter with each window in which too many of them miss the goal and rises by
 //   a twentieth with each in which they do not; never below `min_background_percent`. Reads that
 //   miss it without any background are not blamed on it. Without foreground reads: all of it.
+//   Compactions compute with that share of the time, too (PauseAfter): on a machine whose
+//   processors are busy, a read waits for one of them rather than for the device.
 // - *Limits* of its class, by bytes and by count.
 // Between classes: those that wait begin in the order of virtual start times (start-time fair
 // queueing, Goyal, Vin and Cheng 1996), within one in their order. Costs are device time.
@@ -89,6 +91,10 @@ class IoArbiter {
   // Lets all begin, whatever the rules are.
   void BeginAll();
   void Finish(const Transfer& transfer);
+
+  // How long a thread of the background that computed for `worked` leaves the processor to others:
+  // as long as makes its work the background's share of the time. 0 without foreground reads.
+  Time PauseAfter(Time now, Time worked) const;
 
   bool idle() const { return begun_count_ == 0 && waiting_count_ == 0; }
   bool has_waiting() const { return waiting_count_ != 0; }

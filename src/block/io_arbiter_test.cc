@@ -219,6 +219,17 @@ TEST(IoArbiterTest, TheShareFallsWhileReadsMissTheGoalAndRisesAgain) {
   EXPECT_DOUBLE_EQ(arbiter.share_percent(), 100);
 }
 
+TEST(IoArbiterTest, WhoComputesPausesByItsShareWhileThereAreReads) {
+  IoArbiter arbiter(Options());
+  Time now = seconds(1);
+  IoArbiter::Foreground foreground;
+  EXPECT_EQ(arbiter.PauseAfter(now, milliseconds(3)), Time(0));
+  ServeBeside(arbiter, now, foreground, 10, seconds(2));
+  ASSERT_DOUBLE_EQ(arbiter.share_percent(), 10);
+  EXPECT_EQ(arbiter.PauseAfter(now, milliseconds(3)), milliseconds(27));
+  EXPECT_EQ(arbiter.PauseAfter(now + IoArbiter::kForegroundLinger, milliseconds(3)), Time(0));
+}
+
 TEST(IoArbiterTest, WithoutReadsNothingWaitsForItsShare) {
   IoArbiter arbiter(Options());
   Time now = seconds(1);

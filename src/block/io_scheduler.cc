@@ -1,5 +1,7 @@
 #include "block/io_scheduler.h"
 
+#include <time.h>
+
 #include <algorithm>
 
 namespace tifs::block {
@@ -8,6 +10,12 @@ namespace {
 constexpr uint32_t kTimedOneIn = 16;
 // Who waits looks again after so long at the latest: foreground reads may have ended meanwhile.
 constexpr auto kLongestWait = std::chrono::milliseconds(10);
+
+std::chrono::nanoseconds ThreadCpuTime() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 }  // namespace
 
@@ -135,6 +143,30 @@ void IoScheduler::Leave(const IoArbiter::Transfer& transfer) {
     (void)arbiter_.Begin(now);
     begun_.NotifyAll();
   }
+}
+
+void IoScheduler::Pace(IoClass io_class) {
+  thread_local constinit std::chrono::nanoseconds seen{0};
+  if (!enabled()) return;
+  const auto cpu = ThreadCpuTime();
+  const auto worked = std::min<std::chrono::nanoseconds>(cpu - seen, kLongestWait);
+  seen = cpu;
+  MutexLock lock(mutex_);
+  const auto began = clock_.Monotonic();
+  arbiter_.Observe(began, SumForeground());
+  const auto until = began + arbiter_.PauseAfter(began, worked);
+  auto now = began;
+  // Until then, or until there are no foreground reads.
+  while (enabled() && now < until && arbiter_.PauseAfter(now, worked).count() != 0) {
+    (void)clock_.WaitFor(begun_, mutex_,
+                         std::min<std::chrono::nanoseconds>(until - now, kLongestWait));
+    now = clock_.Monotonic();
+    arbiter_.Observe(now, SumForeground());
+  }
+  if (now == began) return;
+  const auto index = static_cast<size_t>(io_class);
+  ++waits_[index];
+  waited_ns_[index] += static_cast<uint64_t>((now - began).count());
 }
 
 // --- figures ---

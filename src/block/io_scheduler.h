@@ -89,6 +89,11 @@ class IoScheduler {
     IoArbiter::Transfer transfer_;
   };
 
+  // A thread of the background comes by between its transfers: pauses it, for what it computed
+  // since it came last, as IoArbiter::PauseAfter says. Holds no more than a pause's worth of work
+  // against it that was long ago.
+  void Pace(IoClass io_class) EXCLUDES(mutex_);
+
   // What the background should transfer at once.
   uint64_t PieceBytes(IoKind kind) const {
     const auto& bytes = kind == IoKind::kRead ? read_piece_bytes_ : write_piece_bytes_;

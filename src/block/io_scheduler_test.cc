@@ -268,5 +268,51 @@ TEST_F(IoSchedulerTest, ForegroundReadsAreTimedWhileTheBackgroundWorks) {
   EXPECT_NE(scheduler().Counts().read_p99_ns, 0U);
 }
 
+// Time that the calling thread took, computing for a while and then coming by.
+std::chrono::nanoseconds ComputeAndPace(IoScheduler& scheduler) {
+  using Clock = std::chrono::steady_clock;
+  scheduler.Pace(IoClass::kCompaction);
+  const auto computing = Clock::now();
+  while (Clock::now() - computing < milliseconds(5)) {
+  }
+  const auto began = Clock::now();
+  scheduler.Pace(IoClass::kCompaction);
+  return Clock::now() - began;
+}
+
+TEST(IoSchedulerPaceTest, WhoComputesForACompactionLeavesTheProcessorToSlowReads) {
+  IoScheduler scheduler(SystemClock());
+  IoSchedulerOptions options = Options();
+  options.profile.latency_goal_ns = 1;  // missed by each
+  ASSERT_TRUE(scheduler.Configure(options).ok());
+  const auto share = [&] { return scheduler.Counts().background_share_percent; };
+  std::atomic<bool> reading = true;
+  std::thread reader([&] {
+    while (reading) {
+      const IoScheduler::ForegroundRead read(scheduler);
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  });
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (share() > 30 && std::chrono::steady_clock::now() < deadline) {
+    const IoScheduler::Admission admission(scheduler, IoClass::kCompaction, IoKind::kRead, 4096);
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  EXPECT_LE(share(), 30);
+  // Perhaps the thread had less of the processor than it wanted, so less than twice 5 ms.
+  EXPECT_GT(ComputeAndPace(scheduler), milliseconds(2));
+  EXPECT_GT(scheduler.Counts().classes[static_cast<size_t>(IoClass::kCompaction)].waited_ns, 0U);
+  reading = false;
+  reader.join();
+}
+
+TEST(IoSchedulerPaceTest, WithoutReadsOrSchedulingNobodyPauses) {
+  IoScheduler scheduler(SystemClock());
+  ComputeAndPace(scheduler);
+  ASSERT_TRUE(scheduler.Configure(Options()).ok());
+  ComputeAndPace(scheduler);
+  EXPECT_EQ(scheduler.Counts().classes[static_cast<size_t>(IoClass::kCompaction)].waits, 0U);
+}
+
 }  // namespace
 }  // namespace tifs::block

@@ -31,6 +31,10 @@ struct VolumeFile {
   std::shared_ptr<block::IoCounter> counter;  // of the file system that opened it
 };
 
+// Whether the calling thread, whose IoScope is set, works for a compaction; then it pauses if it
+// should leave the processor to foreground reads (IoScheduler::Pace).
+bool PaceCompaction(const VolumeFile& file);
+
 std::unique_ptr<rocksdb::FSSequentialFile> NewSequentialFile(VolumeFile file,
                                                              const rocksdb::FileOptions& options);
 // `reads` serves ReadAsync.

@@ -107,9 +107,9 @@ class RandomAccessFile : public rocksdb::FSRandomAccessFile {
   IOStatus Read(uint64_t offset, size_t size, const IOOptions& options, Slice* result,
                 char* scratch, IODebugContext*) const override {
     const block::IoScope scope = ScopeOf(file_, options);
-    const bool is_compaction = block::IoScope::CurrentClass() == block::IoClass::kCompaction;
-    const Result<size_t> count = is_compaction ? file_.file->ReadOnward(offset, {scratch, size})
-                                               : file_.file->ReadAt(offset, {scratch, size});
+    const Result<size_t> count = PaceCompaction(file_)
+                                     ? file_.file->ReadOnward(offset, {scratch, size})
+                                     : file_.file->ReadAt(offset, {scratch, size});
     *result = Slice(scratch, count ? *count : 0);
     return ToIOStatus(count, file_.path);
   }
@@ -197,6 +197,14 @@ class BaseFile : public rocksdb::FSRandomAccessFileOwnerWrapper {
 };
 
 }  // namespace
+
+bool PaceCompaction(const VolumeFile& file) {
+  if (block::IoScope::CurrentClass() != block::IoClass::kCompaction) return false;
+  if (block::IoScheduler* scheduler = file.volume->scheduler()) {
+    scheduler->Pace(block::IoClass::kCompaction);
+  }
+  return true;
+}
 
 std::unique_ptr<rocksdb::FSSequentialFile> NewSequentialFile(VolumeFile file,
                                                              const rocksdb::FileOptions& options) {

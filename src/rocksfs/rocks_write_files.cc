@@ -31,6 +31,7 @@ class WritableFile : public rocksdb::FSWritableFile {
 
   IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
     const block::IoScope scope = Scope();
+    PaceCompaction(file_);
     return Answer(file_.file->Append(View(data)));
   }
   IOStatus Append(const Slice& data, const IOOptions& options, const DataVerificationInfo& expected,

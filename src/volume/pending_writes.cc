@@ -21,14 +21,13 @@ Status PendingWrites::Write(uint64_t offset_bytes, block::DmaBuffer buffer,
     if (!failed_) return failed_.error().Clone();
     ++in_flight_;
   }
-  // The one on whose behalf it is counts it here: it may be gone before the thread is done.
   const block::IoClass io_class = block::IoScope::CurrentClass();
   if (block::IoCounter* instance = block::IoScope::CurrentInstance()) {
     instance->Add(io_class, block::IoKind::kWrite, buffer.size());
   }
   TransferThreads::Task task = [this, offset_bytes, io_class, buffer = std::move(buffer),
                                 requests = std::move(requests)]() mutable {
-    const block::IoScope scope(io_class, nullptr);
+    const block::IoScope scope(io_class, &threads_.counted_elsewhere());
     const Status written = disk_.RunWrites(requests);
     Finish(offset_bytes, std::move(buffer), written);
   };

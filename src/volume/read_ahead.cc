@@ -86,8 +86,7 @@ void ReadAhead::Start(OpenFile& file, uint64_t offset_bytes, size_t size_bytes) 
   if (!read) return;
   piece->read = std::move(*read);
   TransferThreads::Task task = [this, piece, io_class = block::IoScope::CurrentClass()] {
-    // Counted for an instance once it is used: until then the instance may be gone.
-    const block::IoScope scope(io_class, nullptr);
+    const block::IoScope scope(io_class, &threads_.counted_elsewhere());
     size_t count = 0;
     if (disk_.RunReads(piece->read->requests())) {
       if (const Result<size_t> finished = piece->read->Finish()) count = *finished;

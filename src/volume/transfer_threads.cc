@@ -1,5 +1,7 @@
 #include "volume/transfer_threads.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 namespace tifs::volume {
@@ -20,6 +22,7 @@ bool TransferThreads::TryRun(Task& task) {
 }
 
 void TransferThreads::Run() {
+  pthread_setname_np(pthread_self(), "volume-transfer");
   while (true) {
     Task task;
     {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/sync.h"
+#include "block/io_class.h"
 
 namespace tifs::volume {
 
@@ -23,9 +24,12 @@ class TransferThreads {
   TransferThreads(const TransferThreads&) = delete;
   TransferThreads& operator=(const TransferThreads&) = delete;
 
-  // Whether a thread took the task, which is then moved from; else the caller still has it. The
-  // thread's I/O is of no class and counted for nobody until the task says so (block::IoScope).
+  // Whether a thread took the task, which is then moved from; else the caller still has it. A task
+  // says by an IoScope what it is for.
   bool TryRun(Task& task) EXCLUDES(mutex_);
+  // The instance of those scopes: the one that a transfer is for counts it where the task is given
+  // out or its outcome is used, since it may be gone when the task runs.
+  block::IoCounter& counted_elsewhere() { return counted_elsewhere_; }
   // Returns when all tasks are done and the threads are gone; none is taken any more. Idempotent;
   // not from a task.
   void Stop() EXCLUDES(mutex_);
@@ -34,6 +38,7 @@ class TransferThreads {
   void Run() EXCLUDES(mutex_);
 
   const size_t most_;
+  block::IoCounter counted_elsewhere_;
   Mutex mutex_;
   CondVar given_;
   // Each is for a thread that waits for it already, or that is just starting.
