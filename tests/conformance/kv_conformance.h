@@ -21,9 +21,12 @@
 #include "tests/must.h"
 #include "tests/tikv/store/cluster.h"
 #include "tests/tikv/store/loopback_transport.h"
+#ifdef TIFS_ON_PEERS
+#include "tests/tikv/peer_stores.h"
+#endif
 
 // What kv.h promises, for every store. Add a store to `Stores` below and the whole suite runs on
-// it.
+// it. Compiled with TIFS_ON_PEERS it runs on PD and a store by others instead.
 namespace tifs::kv {
 
 class MemUnderTest {
@@ -139,8 +142,13 @@ class TikvAsyncUnderTest : public TikvUnderTest {
   TikvAsyncUnderTest() : TikvUnderTest(false, true) {}
 };
 
+#ifdef TIFS_ON_PEERS
+using Stores = ::testing::Types<tikv_peer::OnePhaseUnderTest, tikv_peer::AsyncUnderTest,
+                                tikv_peer::TwoPhasesUnderTest>;
+#else
 using Stores = ::testing::Types<MemUnderTest, RocksUnderTest, FaultyUnderTest, TikvUnderTest,
                                 TikvAsyncUnderTest, TikvTwoPhasesUnderTest>;
+#endif
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
@@ -148,6 +156,12 @@ template <typename UnderTest>
 class KvTest : public ::testing::Test {
  protected:
   static constexpr bool kLocksAreShared = UnderTest::kLocksAreShared;
+
+  void SetUp() override {
+    if constexpr (requires { under_test_.lacking(); }) {
+      if (!under_test_.lacking().empty()) GTEST_SKIP() << under_test_.lacking();
+    }
+  }
 
   Store& store() { return under_test_.store(); }
   Store& store_with_faults() { return under_test_.store_with_faults(); }

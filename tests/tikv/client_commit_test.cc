@@ -74,6 +74,18 @@ TEST_F(ClientCommitTest, TakesTheRoundTripsThatItShould) {
   EXPECT_EQ(requests(fresh, Way::kOnePhase), 3u);
 }
 
+TEST_F(ClientCommitTest, SplitsCommitsThatAreTooLarge) {
+  Client client = NewClient(Way::kTwoPhases);
+  cluster_.Script("KvCommit", Fault::kRaftEntryTooLarge);  // all three
+  cluster_.Script("KvCommit", Fault::kNone);               // the primary
+  cluster_.Script("KvCommit", Fault::kRaftEntryTooLarge);  // the other two
+  Must(Put(*client.store, {{"a", "1"}, {"b", "1"}, {"c", "1"}}));
+  client.store->DrainCleanup();
+  EXPECT_EQ(cluster_.CountOf("KvCommit"), 5u);
+  EXPECT_EQ(cluster_.LockCount(), 0u);
+  EXPECT_EQ(Get(*client.store, "c"), "1");
+}
+
 TEST_F(ClientCommitTest, OnePhaseIsForOneRegionOnly) {
   Client client = NewClient(Way::kOnePhase);
   Must(Put(*client.store, {{"a", "new"}, {"z", "new"}}));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kv/tikv/key_rounds.h"
 
 namespace tifs::kv::tikv {
 namespace {
@@ -25,33 +26,14 @@ constexpr size_t kBytesASecondOfTtl = size_t{2} << 20;
 template <typename Request>
 void SweepKeys(RegionSender& sender, std::span<const std::string> keys, const Request& prototype,
                Backoff& backoff) {
-  std::vector<size_t> left(keys.size());
-  std::iota(left.begin(), left.end(), 0);
-  while (!left.empty()) {
-    Result<std::vector<KeyGroup>> groups = GroupByRegion(sender.cache(), keys, left, backoff);
-    if (!groups) return;
-    std::deque<RegionCall<Request>> calls;
-    std::vector<std::span<const size_t>> items;
-    std::vector<RegionCallBase*> to_send;
-    for (const KeyGroup& group : *groups) {
-      for (size_t at = 0; at < group.items.size(); at += kMaxKeysARequest) {
-        items.push_back(std::span(group.items)
-                            .subspan(at, std::min(kMaxKeysARequest, group.items.size() - at)));
-        auto& call = calls.emplace_back(group.region);
-        call.request = prototype;
-        for (const size_t item : items.back()) call.request.add_keys(keys[item]);
-        to_send.push_back(&call);
-      }
-    }
-    if (!sender.Send(to_send, backoff)) return;
-    left.clear();
-    const RegionCallBase* failed = nullptr;
-    for (size_t i = 0; i < calls.size(); ++i) {
-      if (calls[i].answered == Answered::kYes) continue;
-      left.insert(left.end(), items[i].begin(), items[i].end());
-      failed = &calls[i];
-    }
-    if (failed && !RegionSender::WaitAfter(*failed, backoff)) return;
+  KeyRounds<Request> rounds(sender, keys, kMaxKeysARequest);
+  const auto fill = [&](auto& request, auto items) {
+    request = prototype;
+    rounds.AddKeys(request, items);
+  };
+  const auto take = [](auto&, auto) -> Status { return {}; };
+  while (!rounds.done()) {
+    if (!rounds.Next(backoff, fill, take)) return;
   }
 }
 
@@ -96,17 +78,19 @@ void Committer::ChooseWay() {
   async_ = options.async_commit && keys_.size() <= kMaxAsyncKeys && key_bytes <= kMaxAsyncKeyBytes;
 }
 
-Status Committer::ChooseFloor(Backoff& backoff) {
+Status Committer::ChooseFloor(const std::shared_ptr<PendingTimestamp>& asked, Backoff& backoff) {
   const bool fresh = parts_.environment.options.commit_floor == CommitFloor::kFresh;
   floor_ = start_ts_ + 1;
-  if (fresh && (one_phase_ || async_)) floor_ = TRY(parts_.oracle.Get(backoff)) + 1;
+  if (!fresh || (!one_phase_ && !async_)) return {};
+  const auto pending = asked ? asked : parts_.oracle.Ask();
+  floor_ = TRY(parts_.oracle.Wait(*pending, backoff)) + 1;
   return {};
 }
 
-Status Committer::Commit() {
+Status Committer::Commit(const std::shared_ptr<PendingTimestamp>& floor_asked) {
   Backoff backoff = parts_.environment.NewBackoff();
   ChooseWay();
-  Status floor = ChooseFloor(backoff);
+  Status floor = ChooseFloor(floor_asked, backoff);
   if (!floor) {
     outcome_ = Outcome::kFailed;  // nothing has been sent
     return floor;
@@ -271,6 +255,7 @@ std::vector<std::string> Committer::KeysWithPrimary(const Region& region) const 
 
 Status Committer::CommitPrimary(Backoff& backoff) {
   Result<Timestamp> commit_ts = parts_.oracle.Get(backoff);
+  bool alone = false;  // the primary is committed by a request of its own
   for (;;) {
     if (!commit_ts) {
       return attempted_ != 0 ? AskOutcome(backoff) : Failed(std::move(commit_ts).error());
@@ -280,7 +265,7 @@ Status Committer::CommitPrimary(Backoff& backoff) {
       return attempted_ != 0 ? AskOutcome(backoff) : Failed(std::move(region).error());
     }
     RegionCall<kvrpcpb::CommitRequest> call(*region);
-    const std::vector<std::string> keys = KeysWithPrimary(**region);
+    const std::vector<std::string> keys = alone ? std::vector{primary_} : KeysWithPrimary(**region);
     call.request.set_start_version(start_ts_);
     call.request.set_commit_version(*commit_ts);
     call.request.set_primary_key(primary_);
@@ -296,6 +281,10 @@ Status Committer::CommitPrimary(Backoff& backoff) {
       // Pushed beyond that timestamp for good, so no try at it has happened or will.
       attempted_ = 0;
       commit_ts = parts_.oracle.Get(backoff);
+      continue;
+    }
+    if (sent && call.answered == Answered::kTooLarge && !alone) {
+      alone = true;
       continue;
     }
     if (sent && call.answered == Answered::kNobody) attempted_ = *commit_ts;

@@ -36,7 +36,9 @@ class Committer {
             std::vector<kvrpcpb::Mutation> mutations);
 
   // As kv::Transaction::Commit; also kExists where a mutation demands that its key does not exist.
-  Status Commit();
+  // `floor`: a timestamp that was asked for after the caller's Commit was called, or nothing; asked
+  // for before the start timestamp is known, it costs no round trip of its own.
+  Status Commit(const std::shared_ptr<PendingTimestamp>& floor = nullptr);
   // As kv::Transaction::DetermineCommit; after Commit.
   Result<bool> Determine();
 
@@ -58,7 +60,7 @@ class Committer {
   using PrewriteCall = RegionCall<kvrpcpb::PrewriteRequest>;
 
   void ChooseWay();
-  Status ChooseFloor(Backoff& backoff);
+  Status ChooseFloor(const std::shared_ptr<PendingTimestamp>& asked, Backoff& backoff);
   Status Prewrite(Backoff& backoff);
   Result<std::vector<PrewriteBatch>> Batches(std::span<const size_t> left, Backoff& backoff);
   void FillPrewrite(const PrewriteBatch& batch, bool one_phase,

@@ -6,14 +6,21 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/security/credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/support/client_callback.h>
 
+#include <algorithm>
 #include <deque>
+#include <fstream>
+#include <iterator>
 #include <list>
 #include <map>
 #include <utility>
 
 #include "base/sync.h"
+#include "kv/tikv/command_batch.h"
 
 namespace tifs::kv::tikv {
 namespace {
@@ -116,9 +123,13 @@ class StreamReactor final : public grpc::ClientBidiReactor<Message, Message>,
   void Cancel() { context_.TryCancel(); }
 
   void OnWriteDone(bool ok) override {
-    MutexLock lock(mutex_);
-    outgoing_.pop_front();
-    if (ok && open_ && !outgoing_.empty()) StartWrite(outgoing_.front().get());
+    {
+      MutexLock lock(mutex_);
+      outgoing_.pop_front();
+      if (ok && open_ && !outgoing_.empty()) StartWrite(outgoing_.front().get());
+      if (!ok || !outgoing_.empty()) return;
+    }
+    listener_->OnWritten();
   }
 
   void OnReadDone(bool ok) override {
@@ -170,6 +181,8 @@ class GrpcStream : public Stream {
 
 class GrpcTransport : public Transport {
  public:
+  explicit GrpcTransport(std::shared_ptr<grpc::ChannelCredentials> credentials)
+      : credentials_(std::move(credentials)) {}
   ~GrpcTransport() override { in_flight_->Shutdown(); }
 
   void Call(const std::string& address, const char* method, const Message& request,
@@ -196,12 +209,13 @@ class GrpcTransport : public Transport {
     MutexLock lock(mutex_);
     std::shared_ptr<GenericStub>& stub = stubs_[address];
     if (!stub) {
-      stub = std::make_shared<GenericStub>(grpc::CreateCustomChannel(
-          address, grpc::InsecureChannelCredentials(), ArgumentsOfChannels()));
+      stub = std::make_shared<GenericStub>(
+          grpc::CreateCustomChannel(address, credentials_, ArgumentsOfChannels()));
     }
     return stub;
   }
 
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   const std::shared_ptr<InFlight> in_flight_ = std::make_shared<InFlight>();
   Mutex mutex_;
   std::map<std::string, std::shared_ptr<GenericStub>> stubs_ GUARDED_BY(mutex_);
@@ -226,8 +240,82 @@ void GrpcTransport::Call(const std::string& address, const char* method, const M
                         });
 }
 
+// Whether a server is the one that it is called, and one of those that it may be.
+class ServerVerifier : public grpc::experimental::ExternalCertificateVerifier {
+ public:
+  explicit ServerVerifier(std::vector<std::string> common_names)
+      : common_names_(std::move(common_names)) {}
+
+  bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request,
+              std::function<void(grpc::Status)> callback, grpc::Status* status) override {
+    if (!host_names_.Verify(request, std::move(callback), status)) return false;
+    const std::string name(request->common_name().data(), request->common_name().size());
+    if (!status->ok()) {
+      *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                             "the certificate of \"" + name + "\" does not name this host");
+    } else if (!common_names_.empty() &&
+               std::ranges::find(common_names_, name) == common_names_.end()) {
+      *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                             "the certificate is that of \"" + name + "\", which is not allowed");
+    }
+    return true;
+  }
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest* request) override {
+    host_names_.Cancel(request);
+  }
+
+ private:
+  const std::vector<std::string> common_names_;
+  grpc::experimental::HostNameCertificateVerifier host_names_;
+};
+
+// The bytes of a file that has a block of that kind.
+Result<std::string> ReadPem(const std::string& path, std::string_view kind) {
+  std::ifstream file(path, std::ios::binary);
+  std::string pem{std::istreambuf_iterator<char>(file), {}};
+  if (!file.is_open() || file.bad()) {
+    return Error(ErrorCode::kInvalid, "tls", path + ": cannot be read");
+  }
+  if (pem.find(std::string(kind) + "-----") == std::string::npos) {
+    return Error(ErrorCode::kInvalid, "tls", path + ": has no " + std::string(kind));
+  }
+  return pem;
+}
+
+std::unique_ptr<Transport> MakeTransport(std::shared_ptr<grpc::ChannelCredentials> credentials,
+                                         const GrpcOptions& options) {
+  auto transport = std::make_unique<GrpcTransport>(std::move(credentials));
+  if (!options.batch_commands) return transport;
+  return MakeBatchingTransport(std::move(transport), SystemClock());
+}
+
 }  // namespace
 
-std::unique_ptr<Transport> MakeGrpcTransport() { return std::make_unique<GrpcTransport>(); }
+std::unique_ptr<Transport> MakeGrpcTransport(const GrpcOptions& options) {
+  return MakeTransport(grpc::InsecureChannelCredentials(), options);
+}
+
+Result<std::unique_ptr<Transport>> MakeTlsTransport(const TlsOptions& tls,
+                                                    const GrpcOptions& options) {
+  namespace experimental = grpc::experimental;
+  if (tls.cert.empty() != tls.key.empty()) {
+    return Error(ErrorCode::kInvalid, "tls", "a certificate and its key go together");
+  }
+  const std::string ca = TRY(ReadPem(tls.ca, "CERTIFICATE"));
+  std::vector<experimental::IdentityKeyCertPair> identity;
+  if (!tls.cert.empty()) {
+    std::string cert = TRY(ReadPem(tls.cert, "CERTIFICATE"));
+    std::string key = TRY(ReadPem(tls.key, "PRIVATE KEY"));
+    identity.push_back({.private_key = std::move(key), .certificate_chain = std::move(cert)});
+  }
+  experimental::TlsChannelCredentialsOptions credentials;
+  credentials.set_certificate_provider(
+      std::make_shared<experimental::StaticDataCertificateProvider>(ca, identity));
+  credentials.watch_root_certs();
+  if (!identity.empty()) credentials.watch_identity_key_cert_pairs();
+  credentials.set_certificate_verifier(
+      experimental::ExternalCertificateVerifier::Create<ServerVerifier>(tls.verify_cn));
+  return MakeTransport(experimental::TlsCredentials(credentials), options);
+}
 
 }  // namespace tifs::kv::tikv

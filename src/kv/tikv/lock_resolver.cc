@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <utility>
+
+#include "kv/tikv/key_rounds.h"
 
 namespace tifs::kv::tikv {
 namespace {
@@ -115,45 +116,31 @@ Result<LockResolver::Standing> LockResolver::Ask(const kvrpcpb::LockInfo& lock, 
 Result<std::optional<TransactionOutcome>> LockResolver::DecideBySecondaries(
     const kvrpcpb::LockInfo& primary, Backoff& backoff) {
   const std::vector<std::string> keys(primary.secondaries().begin(), primary.secondaries().end());
-  std::vector<size_t> left(keys.size());
-  std::iota(left.begin(), left.end(), 0);
   TransactionOutcome outcome{primary.min_commit_ts()};
-  bool missing = false;
-  while (!left.empty() && !missing) {
-    const std::vector<KeyGroup> groups = TRY(GroupByRegion(sender_.cache(), keys, left, backoff));
-    std::deque<RegionCall<kvrpcpb::CheckSecondaryLocksRequest>> calls;
-    std::vector<RegionCallBase*> to_send;
-    for (const KeyGroup& group : groups) {
-      auto& call = calls.emplace_back(group.region);
-      call.request.set_start_version(primary.lock_version());
-      for (const size_t item : group.items) call.request.add_keys(keys[item]);
-      to_send.push_back(&call);
+  bool fell_back = false;
+  KeyRounds<kvrpcpb::CheckSecondaryLocksRequest> rounds(sender_, keys);
+  const auto fill = [&](auto& request, auto items) {
+    request.set_start_version(primary.lock_version());
+    rounds.AddKeys(request, items);
+  };
+  const auto take = [&](auto& response, auto items) -> Status {
+    if (response.has_error()) {
+      return Error(ErrorCode::kCorrupt, "tikv: secondary locks", response.error().abort());
     }
-    TRY(sender_.Send(to_send, backoff));
-    left.clear();
-    const RegionCallBase* failed = nullptr;
-    for (size_t i = 0; i < calls.size(); ++i) {
-      const auto& call = calls[i];
-      if (call.answered != Answered::kYes) {
-        left.insert(left.end(), groups[i].items.begin(), groups[i].items.end());
-        failed = &call;
-        continue;
-      }
-      if (call.response.has_error()) {
-        return Error(ErrorCode::kCorrupt, "tikv: secondary locks", call.response.error().abort());
-      }
-      if (call.response.locks_size() < call.request.keys_size()) {
-        missing = true;
-        outcome.commit_ts = call.response.commit_ts();
-        break;
-      }
-      for (const kvrpcpb::LockInfo& lock : call.response.locks()) {
-        if (!lock.use_async_commit()) return std::optional<TransactionOutcome>();
-        outcome.commit_ts = std::max(outcome.commit_ts, lock.min_commit_ts());
-      }
+    if (static_cast<size_t>(response.locks_size()) < items.size()) {
+      outcome.commit_ts = response.commit_ts();  // one is missing, and that decides
+      rounds.Stop();
+      return {};
     }
-    if (failed && !missing) TRY(RegionSender::WaitAfter(*failed, backoff));
-  }
+    for (const kvrpcpb::LockInfo& lock : response.locks()) {
+      fell_back = fell_back || !lock.use_async_commit();
+      outcome.commit_ts = std::max(outcome.commit_ts, lock.min_commit_ts());
+    }
+    if (fell_back) rounds.Stop();
+    return {};
+  };
+  while (!rounds.done()) TRY(rounds.Next(backoff, fill, take));
+  if (fell_back) return std::optional<TransactionOutcome>();
   Note(primary.lock_version(), outcome);
   std::vector<std::string> all = keys;
   all.push_back(primary.primary_lock());
@@ -164,34 +151,17 @@ Result<std::optional<TransactionOutcome>> LockResolver::DecideBySecondaries(
 Status LockResolver::RemoveLocks(Timestamp start_ts, TransactionOutcome outcome,
                                  std::span<const std::string> keys, bool whole_regions,
                                  Backoff& backoff) {
-  std::vector<size_t> left(keys.size());
-  std::iota(left.begin(), left.end(), 0);
-  while (!left.empty()) {
-    const std::vector<KeyGroup> groups = TRY(GroupByRegion(sender_.cache(), keys, left, backoff));
-    std::deque<RegionCall<kvrpcpb::ResolveLockRequest>> calls;
-    std::vector<RegionCallBase*> to_send;
-    for (const KeyGroup& group : groups) {
-      auto& call = calls.emplace_back(group.region);
-      call.request.set_start_version(start_ts);
-      call.request.set_commit_version(outcome.commit_ts);
-      if (!whole_regions) {
-        for (const size_t item : group.items) call.request.add_keys(keys[item]);
-      }
-      to_send.push_back(&call);
-    }
-    TRY(sender_.Send(to_send, backoff));
-    left.clear();
-    const RegionCallBase* failed = nullptr;
-    for (size_t i = 0; i < calls.size(); ++i) {
-      if (calls[i].answered != Answered::kYes) {
-        left.insert(left.end(), groups[i].items.begin(), groups[i].items.end());
-        failed = &calls[i];
-      } else if (calls[i].response.has_error()) {
-        return Error(ErrorCode::kCorrupt, "tikv: resolve locks", calls[i].response.error().abort());
-      }
-    }
-    if (failed) TRY(RegionSender::WaitAfter(*failed, backoff));
-  }
+  KeyRounds<kvrpcpb::ResolveLockRequest> rounds(sender_, keys);
+  const auto fill = [&](auto& request, auto items) {
+    request.set_start_version(start_ts);
+    request.set_commit_version(outcome.commit_ts);
+    if (!whole_regions) rounds.AddKeys(request, items);
+  };
+  const auto take = [](auto& response, auto) -> Status {
+    if (!response.has_error()) return {};
+    return Error(ErrorCode::kCorrupt, "tikv: resolve locks", response.error().abort());
+  };
+  while (!rounds.done()) TRY(rounds.Next(backoff, fill, take));
   return {};
 }
 

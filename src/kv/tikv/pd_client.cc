@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "proto/etcdserverpb.pb.h"
+
 namespace tifs::kv::tikv {
 namespace {
 
@@ -155,6 +157,54 @@ Result<SpaceUsage> PdClient::Space(Backoff& backoff) {
   space.total_bytes /= replicas;
   space.available_bytes /= replicas;
   return space;
+}
+
+Result<Timestamp> PdClient::GcSafePoint(Backoff& backoff) {
+  const auto response = TRY(Call<pdpb::GetGCSafePointResponse>(
+      "/pdpb.PD/GetGCSafePoint", pdpb::GetGCSafePointRequest(), backoff));
+  return response.safe_point();
+}
+
+Result<Timestamp> PdClient::MoveGcSafePoint(Timestamp safe_point, Backoff& backoff) {
+  pdpb::UpdateGCSafePointRequest request;
+  request.set_safe_point(safe_point);
+  const auto response =
+      TRY(Call<pdpb::UpdateGCSafePointResponse>("/pdpb.PD/UpdateGCSafePoint", request, backoff));
+  return response.new_safe_point();
+}
+
+Result<Timestamp> PdClient::HoldGcSafePoint(const std::string& service, Timestamp safe_point,
+                                            std::chrono::seconds ttl, Backoff& backoff) {
+  pdpb::UpdateServiceGCSafePointRequest request;
+  request.set_service_id(service);
+  request.set_ttl_s(ttl.count());
+  request.set_safe_point(safe_point);
+  const auto response = TRY(Call<pdpb::UpdateServiceGCSafePointResponse>(
+      "/pdpb.PD/UpdateServiceGCSafePoint", request, backoff));
+  return response.min_safe_point();
+}
+
+// Each TiDB keeps a key there for as long as it lives.
+Result<bool> PdClient::TidbRuns(Backoff& backoff) {
+  etcdserverpb::RangeRequest request;
+  request.set_key("/tidb/server/info/");
+  request.set_range_end("/tidb/server/info0");
+  request.set_count_only(true);
+  for (;;) {
+    const std::string leader = TRY(Leader(backoff));
+    etcdserverpb::RangeResponse response;
+    OutgoingCall call{.address = leader,
+                      .method = "/etcdserverpb.KV/Range",
+                      .request = &request,
+                      .response = &response,
+                      .status = {}};
+    CallAll(environment_.transport, {&call, 1}, environment_.options.rpc_timeout);
+    if (call.status) return response.count() > 0;
+    if (call.status.error().code() != ErrorCode::kUnavailable)
+      return std::move(call.status).error();
+    ForgetLeader(leader);
+    TRY(backoff.Wait(BackoffKind::kPd, call.status.error()));
+  }
 }
 
 }  // namespace tifs::kv::tikv

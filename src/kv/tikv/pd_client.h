@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -37,6 +38,18 @@ class PdClient {
   Result<std::string> StoreAddress(uint64_t store_id, Backoff& backoff);
   // Of all stores, divided by the replicas that data has.
   Result<SpaceUsage> Space(Backoff& backoff);
+
+  // No snapshot below it can be read any more.
+  Result<Timestamp> GcSafePoint(Backoff& backoff);
+  // Moves it forward. Answers where it is then.
+  Result<Timestamp> MoveGcSafePoint(Timestamp safe_point, Backoff& backoff);
+  // Snapshots at and after `safe_point` are to stay for `service` during `ttl`, or, if that is
+  // zero, it needs none any more. Answers the oldest that any service needs; if that is beyond
+  // `safe_point`, nothing was changed.
+  Result<Timestamp> HoldGcSafePoint(const std::string& service, Timestamp safe_point,
+                                    std::chrono::seconds ttl, Backoff& backoff);
+  // Whether a TiDB of this cluster is running.
+  Result<bool> TidbRuns(Backoff& backoff);
 
  private:
   template <typename Response, typename Request>

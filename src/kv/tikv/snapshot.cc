@@ -1,9 +1,9 @@
 #include "kv/tikv/snapshot.h"
 
 #include <algorithm>
-#include <deque>
-#include <numeric>
 #include <unordered_map>
+
+#include "kv/tikv/key_rounds.h"
 
 namespace tifs::kv::tikv {
 namespace {
@@ -51,58 +51,46 @@ Result<std::optional<std::string>> Snapshot::Get(const std::string& key, Backoff
 Result<std::vector<std::optional<std::string>>> Snapshot::BatchGet(
     std::span<const std::string> keys, Backoff& backoff) {
   std::vector<std::optional<std::string>> values(keys.size());
-  std::vector<size_t> left(keys.size());
-  std::iota(left.begin(), left.end(), 0);
-  while (!left.empty()) {
-    const std::vector<KeyGroup> groups = TRY(GroupByRegion(sender_.cache(), keys, left, backoff));
-    std::deque<RegionCall<kvrpcpb::BatchGetRequest>> calls;
-    std::vector<RegionCallBase*> to_send;
-    for (const KeyGroup& group : groups) {
-      auto& call = calls.emplace_back(group.region);
-      call.request.set_version(timestamp_);
-      PassLocks(*call.request.mutable_context());
-      for (const size_t item : group.items) call.request.add_keys(keys[item]);
-      to_send.push_back(&call);
+  KeyRounds<kvrpcpb::BatchGetRequest> rounds(sender_, keys);
+  std::vector<kvrpcpb::LockInfo> locks;
+  const auto fill = [&](auto& request, auto items) {
+    request.set_version(timestamp_);
+    PassLocks(*request.mutable_context());
+    rounds.AddKeys(request, items);
+  };
+  const auto take = [&](auto& response, auto items) -> Status {
+    if (response.has_error()) {
+      if (!response.error().has_locked()) return ReadError(response.error());
+      locks.push_back(response.error().locked());
+      for (const size_t item : items) rounds.Again(item);
+      return {};
     }
-    TRY(sender_.Send(to_send, backoff));
-    left.clear();
-    std::vector<kvrpcpb::LockInfo> locks;
-    const RegionCallBase* failed = nullptr;
-    for (size_t i = 0; i < calls.size(); ++i) {
-      auto& call = calls[i];
-      const bool whole = call.answered != Answered::kYes || call.response.has_error();
-      if (call.answered != Answered::kYes) failed = &call;
-      if (call.answered == Answered::kYes && call.response.has_error()) {
-        if (!call.response.error().has_locked()) return ReadError(call.response.error());
-        locks.push_back(call.response.error().locked());
-      }
-      if (whole) {
-        left.insert(left.end(), groups[i].items.begin(), groups[i].items.end());
+    std::unordered_map<std::string_view, kvrpcpb::KvPair*> found;
+    for (kvrpcpb::KvPair& pair : *response.mutable_pairs()) {
+      if (!pair.has_error()) {
+        found[pair.key()] = &pair;
         continue;
       }
-      std::unordered_map<std::string_view, kvrpcpb::KvPair*> found;
-      for (kvrpcpb::KvPair& pair : *call.response.mutable_pairs()) {
-        if (!pair.has_error()) {
-          found[pair.key()] = &pair;
-          continue;
-        }
-        if (!pair.error().has_locked()) return ReadError(pair.error());
-        // The lock names the key; the pair need not.
-        found[pair.error().locked().key()] = &pair;
-        locks.push_back(pair.error().locked());
-      }
-      for (const size_t item : groups[i].items) {
-        const auto pair = found.find(keys[item]);
-        if (pair == found.end()) continue;
-        if (pair->second->has_error()) {
-          left.push_back(item);
-        } else {
-          values[item] = pair->second->value();
-        }
+      if (!pair.error().has_locked()) return ReadError(pair.error());
+      // The lock names the key; the pair need not.
+      found[pair.error().locked().key()] = &pair;
+      locks.push_back(pair.error().locked());
+    }
+    for (const size_t item : items) {
+      const auto pair = found.find(keys[item]);
+      if (pair == found.end()) continue;
+      if (pair->second->has_error()) {
+        rounds.Again(item);
+      } else {
+        values[item] = pair->second->value();
       }
     }
+    return {};
+  };
+  while (!rounds.done()) {
+    locks.clear();
+    TRY(rounds.Next(backoff, fill, take));
     if (!locks.empty()) TRY(AwaitLocks(locks, backoff));
-    if (failed) TRY(RegionSender::WaitAfter(*failed, backoff));
   }
   return values;
 }
@@ -139,6 +127,7 @@ Result<ScanPiece> Snapshot::Scan(const ScanBounds& bounds, uint32_t limit, Direc
       continue;
     }
     ScanPiece piece;
+    bool met_lock = false;
     for (kvrpcpb::KvPair& pair : *call.response.mutable_pairs()) {
       if (!pair.has_error()) {
         piece.pairs.emplace_back(std::move(*pair.mutable_key()), std::move(*pair.mutable_value()));
@@ -147,10 +136,13 @@ Result<ScanPiece> Snapshot::Scan(const ScanBounds& bounds, uint32_t limit, Direc
       if (!pair.error().has_locked()) return ReadError(pair.error());
       const kvrpcpb::LockInfo& lock = pair.error().locked();
       TRY(AwaitLocks({&lock, 1}, backoff));
-      piece.next = forward ? lock.key() : After(lock.key());
-      return piece;
+      met_lock = true;
+      break;
     }
-    if (piece.pairs.size() >= limit) {
+    // The lock that the store names need not be where the scan stopped: a store may name one of the
+    // range and answer nothing else.
+    if (met_lock && piece.pairs.empty()) continue;
+    if (met_lock || piece.pairs.size() >= limit) {
       piece.next = forward ? After(piece.pairs.back().first) : piece.pairs.back().first;
     } else if (!last) {
       piece.next = forward ? region.end : region.begin;

@@ -1,17 +1,42 @@
 #include "kv/tikv/tikv_kv.h"
 
+#include <thread>
 #include <utility>
 
+#include "base/log.h"
 #include "kv/tikv/tikv_transaction.h"
 
 namespace tifs::kv::tikv {
+namespace {
+
+constexpr std::chrono::minutes kBetweenGcSteps{1};
+// What all clients of a cluster share: the table of names, and who collects the garbage.
+constexpr uint32_t kBoardKeyspace = 0;
+
+// Transactions of another keyspace of the same cluster, through the same client.
+class BoardStore : public ForwardingStore {
+ public:
+  BoardStore(Store& base, const CommitParts& parts) : ForwardingStore(base), parts_(parts) {}
+
+  Result<std::unique_ptr<Transaction>> Begin() override {
+    return std::make_unique<TikvTransaction>(parts_, keyspace_, kTikvLimits);
+  }
+
+ private:
+  const CommitParts& parts_;
+  const Keyspace keyspace_{kBoardKeyspace};
+};
+
+}  // namespace
 
 // Each part uses those above it.
 struct TikvKv::Parts {
-  Parts(const TikvOptions& options, std::unique_ptr<Transport> carrier, Clock& clock)
+  Parts(Store& store, const TikvOptions& options, std::unique_ptr<Transport> carrier, Clock& clock)
       : transport(std::move(carrier)),
         environment{.transport = *transport, .clock = clock, .stop = stop, .options = options},
-        keyspace(options.keyspace) {}
+        keyspace(options.keyspace),
+        board(store, commit_parts),
+        collector(environment, pd, sender, resolver, oracle, board, options.gc_options) {}
 
   const std::unique_ptr<Transport> transport;
   StopSignal stop;
@@ -30,18 +55,47 @@ struct TikvKv::Parts {
                                  .oracle = oracle,
                                  .cleanup = cleanup,
                                  .heartbeat = heartbeat};
+  BoardStore board;
+  GarbageCollector collector;
+  std::thread collecting;
 };
 
-TikvKv::TikvKv(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+TikvKv::TikvKv(const TikvOptions& options, std::unique_ptr<Transport> transport, Clock& clock)
+    : parts_(std::make_unique<Parts>(*this, options, std::move(transport), clock)) {}
 
 Result<std::unique_ptr<TikvKv>> TikvKv::Open(const TikvOptions& options,
                                              std::unique_ptr<Transport> transport, Clock& clock) {
   TRY(options.Validate());
-  std::unique_ptr<TikvKv> store(
-      new TikvKv(std::make_unique<Parts>(options, std::move(transport), clock)));
+  std::unique_ptr<TikvKv> store(new TikvKv(options, std::move(transport), clock));
   Backoff backoff = store->parts_->environment.NewBackoff();
   TRY(store->parts_->pd.Leader(backoff));
+  if (options.gc == GcMode::kAuto) {
+    store->parts_->collecting = std::thread([raw = store.get()] { raw->CollectNowAndThen(); });
+  }
   return store;
+}
+
+// Its first step is due a while after the start: short-lived programs leave it to others.
+void TikvKv::CollectNowAndThen() {
+  Environment& environment = parts_->environment;
+  while (environment.stop.SleepFor(environment.clock, kBetweenGcSteps)) {
+    const Result<GcReport> report = CollectGarbage();
+    if (!report && !environment.stop.stopped()) {
+      LogWarning("garbage of the cluster: {}", report.error().ToString());
+    }
+  }
+}
+
+Result<GcReport> TikvKv::CollectGarbage() { return parts_->collector.Step(); }
+
+Status TikvKv::HoldSnapshots(const std::string& service, Timestamp snapshot,
+                             std::chrono::seconds ttl) {
+  Backoff backoff = parts_->environment.NewBackoff();
+  const Timestamp oldest = TRY(parts_->pd.HoldGcSafePoint(service, snapshot, ttl, backoff));
+  if (ttl > std::chrono::seconds(0) && oldest > snapshot) {
+    return Error(ErrorCode::kUnavailable, "tikv: the snapshot is too old");
+  }
+  return {};
 }
 
 TikvKv::~TikvKv() {
@@ -49,6 +103,7 @@ TikvKv::~TikvKv() {
   // From here on every wait and every call ends at once, and the threads of the parts with them.
   parts_->stop.Stop();
   parts_->transport->Shutdown();
+  if (parts_->collecting.joinable()) parts_->collecting.join();
 }
 
 Result<std::unique_ptr<Transaction>> TikvKv::Begin() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "base/clock.h"
 #include "kv/kv.h"
+#include "kv/tikv/garbage_collector.h"
 #include "kv/tikv/tikv_options.h"
 #include "kv/tikv/transport.h"
 
@@ -35,12 +37,21 @@ class TikvKv : public Store {
   Result<SpaceUsage> Space() override;
   std::string ReadOnlyReason() override { return {}; }
 
+  // One step of collecting the cluster's garbage, whatever the options say (with GcMode::kAuto a
+  // thread of this store makes one a minute). One caller at a time.
+  Result<GcReport> CollectGarbage();
+  // Snapshots at and after `snapshot` stay readable for `ttl`, whoever collects: for reads that
+  // take longer than GcOptions::life_time; renew it in time. `service`: the reader's name in the
+  // cluster. A `ttl` of zero ends it. kUnavailable if that snapshot may be gone already.
+  Status HoldSnapshots(const std::string& service, Timestamp snapshot, std::chrono::seconds ttl);
+
   // Returns when what was left behind replies until now is done.
   void DrainCleanup();
 
  private:
   struct Parts;
-  explicit TikvKv(std::unique_ptr<Parts> parts);
+  TikvKv(const TikvOptions& options, std::unique_ptr<Transport> transport, Clock& clock);
+  void CollectNowAndThen();
 
   const std::unique_ptr<Parts> parts_;
 };

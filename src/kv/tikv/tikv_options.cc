@@ -17,6 +17,10 @@ Status TikvOptions::Validate() const {
   if (rpc_timeout <= std::chrono::nanoseconds(0)) return invalid("rpc_timeout");
   if (lock_ttl < std::chrono::milliseconds(1)) return invalid("lock_ttl");
   if (prewrite_bytes == 0) return invalid("prewrite_bytes");
+  if (gc_options.life_time < std::chrono::milliseconds(0) ||
+      gc_options.lease < std::chrono::milliseconds(1)) {
+    return invalid("gc_options");
+  }
   return {};
 }
 

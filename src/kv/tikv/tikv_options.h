@@ -19,6 +19,21 @@ enum class CommitFloor : uint8_t {
   kStart,
 };
 
+// Whether this client may collect the cluster's garbage (garbage_collector.h).
+enum class GcMode : uint8_t {
+  kOff,
+  kAuto,  // where no other does: it is elected, and steps once a minute
+};
+
+struct GcOptions {
+  // How long a snapshot can be read, at least.
+  std::chrono::milliseconds life_time = std::chrono::minutes(10);
+  // How long a client stays elected after its last step; a few times as long as steps are apart.
+  std::chrono::milliseconds lease = std::chrono::minutes(5);
+  // After a safe point that somebody else moved has stood still for that long, we move it.
+  std::chrono::milliseconds patience = std::chrono::hours(1);
+};
+
 struct TikvOptions {
   // "host:port" of at least one live member.
   std::vector<std::string> pd_addresses;
@@ -35,6 +50,8 @@ struct TikvOptions {
   std::chrono::nanoseconds rpc_timeout = std::chrono::seconds(5);
   // How long the locks of a client that died stay in the way, at least; more for large ones.
   std::chrono::milliseconds lock_ttl = std::chrono::seconds(3);
+  GcMode gc = GcMode::kOff;
+  GcOptions gc_options;
   // Keys and values of one prewrite request, but for a larger single value.
   size_t prewrite_bytes = size_t{1} << 20;
 

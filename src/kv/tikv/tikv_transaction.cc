@@ -186,12 +186,17 @@ Status TikvTransaction::Commit() {
     committed_ = true;
     return {};
   }
-  {
+  std::shared_ptr<PendingTimestamp> floor;
+  if (start_ts_ == 0) {
+    // Without a read before it, both timestamps come in one round trip.
+    const TikvOptions& options = parts_.environment.options;
+    const bool fresh = options.commit_floor == CommitFloor::kFresh;
+    if (fresh && (options.one_phase || options.async_commit)) floor = parts_.oracle.Ask();
     Backoff backoff = parts_.environment.NewBackoff();
     TRY(AtSnapshot(backoff));
   }
   committer_.emplace(parts_, start_ts_, started_, Mutations());
-  return committer_->Commit();
+  return committer_->Commit(floor);
 }
 
 Result<bool> TikvTransaction::DetermineCommit() {

@@ -16,13 +16,17 @@ namespace tifs::kv::tikv {
 
 using Message = google::protobuf::MessageLite;
 
-// Receives what comes back on a stream; called by threads of the transport, one call at a time.
+// Receives what comes back on a stream; called by threads of the transport, one call at a time
+// unless said otherwise.
 class StreamListener {
  public:
   virtual ~StreamListener() = default;
   // An empty message of the type that the stream answers with.
   virtual std::unique_ptr<Message> NewMessage() = 0;
   virtual void OnMessage(const Message& message) = 0;
+  // All that was written until now has left, so that more goes out at once. May run beside the
+  // other calls.
+  virtual void OnWritten() {}
   // The last call: the stream has ended, and nothing that is unanswered will be.
   virtual void OnClosed(const Error& error) = 0;
 };

@@ -11,6 +11,7 @@ DIRECTORY/peers.json says what runs where, so that another process can take it u
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -61,12 +62,21 @@ def request(method, address, path, body=None, timeout=10):
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Not of those that connections get by themselves: one could be taken while its server is down."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        lowest = int(file.read().split()[0])
+    candidates = list(range(10000, max(lowest, 20000)))
+    random.shuffle(candidates)
+    ports = []
+    while len(ports) < count:
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", candidates[-1]))
+            except OSError:
+                pass
+            else:
+                ports.append(candidates[-1])
+        candidates.pop()
     return ports
 
 

@@ -4,7 +4,9 @@
 #include <chrono>
 #include <utility>
 
+#include "kv/tikv/command_batch.h"
 #include "kv/tikv/keyspace.h"
+#include "proto/tikvpb.pb.h"
 
 namespace tifs::tikv_store {
 namespace {
@@ -147,6 +149,11 @@ void Cluster::Script(const std::string& method, Fault fault, int times) {
   faults_.Script(method, fault, times);
 }
 
+void Cluster::ClearScripts() {
+  MutexLock lock(mutex_);
+  faults_.ClearScripts();
+}
+
 void Cluster::Randomly(uint64_t seed, uint32_t permille) {
   MutexLock lock(mutex_);
   faults_.Randomly(seed, permille);
@@ -214,6 +221,7 @@ void Cluster::FillRegion(const Region& region, metapb::Region& out) {
 
 Cluster::Reply Cluster::Handle(Node node, const std::string& method, const std::string& request) {
   const std::string name = ShortName(method);
+  if (name == "BatchCommands") return HandleBatch(node, request);
   std::function<void()> before;
   {
     MutexLock lock(mutex_);
@@ -240,6 +248,23 @@ Cluster::Reply Cluster::Handle(Node node, const std::string& method, const std::
       return std::nullopt;
     default: return Run(node, method, request, fault);
   }
+}
+
+// Each command is a request like any other: faults and counts are its own.
+Cluster::Reply Cluster::HandleBatch(Node node, const std::string& bytes) {
+  tikvpb::BatchCommandsRequest batch;
+  if (!batch.ParseFromString(bytes)) return std::nullopt;
+  tikvpb::BatchCommandsResponse response;
+  for (int i = 0; i < batch.requests_size(); ++i) {
+    const auto command = kv::tikv::SplitCommand(batch.requests(i));
+    if (!command) return std::nullopt;
+    const Reply reply =
+        Handle(node, kv::tikv::MethodOfField(command->first), std::string(command->second));
+    if (!reply) return std::nullopt;
+    response.add_request_ids(batch.request_ids(i));
+    response.add_responses(kv::tikv::JoinCommand(command->first, *reply));
+  }
+  return response.SerializeAsString();
 }
 
 Cluster::Reply Cluster::Run(Node node, const std::string& method, const std::string& request,

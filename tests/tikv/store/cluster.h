@@ -4,6 +4,7 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,8 @@ class Cluster {
 
   // Nothing: the connection breaks, and nobody says whether the request was executed.
   using Reply = std::optional<std::string>;
-  // `method` is the whole path, "/tikvpb.Tikv/KvGet". A method that is unknown has no answer.
+  // `method` is the whole path, "/tikvpb.Tikv/KvGet". A method that is unknown has no answer, nor
+  // has a batch of which a command has none.
   Reply Handle(Node node, const std::string& method, const std::string& request) EXCLUDES(mutex_);
 
   size_t stores() const { return store_count_; }
@@ -63,6 +65,7 @@ class Cluster {
   void JumpTime(uint64_t ms) EXCLUDES(mutex_);
 
   void Script(const std::string& method, Fault fault, int times = 1) EXCLUDES(mutex_);
+  void ClearScripts() EXCLUDES(mutex_);
   void Randomly(uint64_t seed, uint32_t permille) EXCLUDES(mutex_);
   // The next request of the method that is not answered otherwise first calls that, without the
   // mutex, before it is looked at.
@@ -74,6 +77,12 @@ class Cluster {
   size_t RegionCount() EXCLUDES(mutex_);
   size_t LockCount() EXCLUDES(mutex_);
   Timestamp NewTimestamp() EXCLUDES(mutex_);
+
+  // PD's, which the stores here do not act on: they keep all versions.
+  Timestamp GcSafePoint() EXCLUDES(mutex_);
+  // As another collector does.
+  void MoveGcSafePoint(Timestamp safe_point) EXCLUDES(mutex_);
+  void AddEtcdKey(const std::string& key) EXCLUDES(mutex_);
 
  private:
   struct Region {
@@ -89,6 +98,11 @@ class Cluster {
   struct StoreState {
     bool running = true;
     Timestamp max_ts = 0;
+  };
+  // One that needs snapshots.
+  struct Service {
+    int64_t expires_s = 0;
+    Timestamp safe_point = 0;
   };
   // One that was not answered when it came, and is executed when so many others have been.
   struct LateRequest {
@@ -108,7 +122,9 @@ class Cluster {
   void AddReadHandlers();
   void AddWriteHandlers();
   void AddPdHandlers();
+  void AddGcHandlers();
 
+  Reply HandleBatch(Node node, const std::string& bytes) EXCLUDES(mutex_);
   Reply Run(Node node, const std::string& method, const std::string& request, Fault fault)
       REQUIRES(mutex_);
   void RunLate() REQUIRES(mutex_);
@@ -139,6 +155,9 @@ class Cluster {
   size_t pd_leader_ GUARDED_BY(mutex_) = 0;
   Timestamp last_timestamp_ GUARDED_BY(mutex_) = 0;
   uint64_t time_jump_ms_ GUARDED_BY(mutex_) = 0;
+  Timestamp gc_safe_point_ GUARDED_BY(mutex_) = 0;
+  std::map<std::string, Service> services_ GUARDED_BY(mutex_);
+  std::set<std::string> etcd_keys_ GUARDED_BY(mutex_);
   Mvcc mvcc_ GUARDED_BY(mutex_);
   FaultPlan faults_ GUARDED_BY(mutex_);
   std::map<std::string, std::function<void()>> before_ GUARDED_BY(mutex_);

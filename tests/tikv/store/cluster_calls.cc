@@ -1,8 +1,10 @@
 // What each call of the cluster does: the checks that all requests to regions pass, and the calls.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "kv/tikv/keyspace.h"
+#include "proto/etcdserverpb.pb.h"
 #include "tests/tikv/store/cluster.h"
 
 namespace tifs::tikv_store {
@@ -296,9 +298,68 @@ void Cluster::AddPdHandlers() {
       "GetAllStores", [this](const auto&, auto& response) {
         for (size_t i = 0; i < store_count_; ++i) response.add_stores()->set_id(i + 1);
       });
+  AddGcHandlers();
   AddPdHandler<pdpb::GetClusterConfigRequest, pdpb::GetClusterConfigResponse>(
       "GetClusterConfig",
       [](const auto&, auto& response) { response.mutable_cluster()->set_max_peer_count(3); });
+}
+
+// As PD keeps them: the service gc_worker is always there, and the others until they expire.
+void Cluster::AddGcHandlers() {
+  AddPdHandler<pdpb::GetGCSafePointRequest, pdpb::GetGCSafePointResponse>(
+      "GetGCSafePoint", [this](const auto&, auto& response)
+                            NO_THREAD_SAFETY_ANALYSIS { response.set_safe_point(gc_safe_point_); });
+  AddPdHandler<pdpb::UpdateGCSafePointRequest, pdpb::UpdateGCSafePointResponse>(
+      "UpdateGCSafePoint", [this](const auto& request, auto& response) NO_THREAD_SAFETY_ANALYSIS {
+        gc_safe_point_ = std::max(gc_safe_point_, request.safe_point());
+        response.set_new_safe_point(gc_safe_point_);
+      });
+  const auto oldest = [this]() NO_THREAD_SAFETY_ANALYSIS {
+    return std::ranges::min_element(services_, {},
+                                    [](const auto& service) { return service.second.safe_point; });
+  };
+  AddPdHandler<pdpb::UpdateServiceGCSafePointRequest, pdpb::UpdateServiceGCSafePointResponse>(
+      "UpdateServiceGCSafePoint",
+      [this, oldest](const auto& request, auto& response) NO_THREAD_SAFETY_ANALYSIS {
+        const auto now_s =
+            std::chrono::duration_cast<std::chrono::seconds>(clock_.Monotonic()).count();
+        services_.try_emplace("gc_worker", Service{.expires_s = INT64_MAX, .safe_point = 0});
+        std::erase_if(services_, [&](const auto& s) { return s.second.expires_s < now_s; });
+        if (request.ttl_s() <= 0) services_.erase(request.service_id());
+        if (request.ttl_s() > 0 && request.safe_point() >= oldest()->second.safe_point) {
+          const bool for_ever = request.ttl_s() > INT64_MAX - now_s;
+          services_[request.service_id()] = {
+              .expires_s = for_ever ? INT64_MAX : now_s + request.ttl_s(),
+              .safe_point = request.safe_point()};
+        }
+        response.set_service_id(oldest()->first);
+        response.set_min_safe_point(oldest()->second.safe_point);
+      });
+  handlers_["/etcdserverpb.KV/Range"] = [this](Node, const std::string& bytes, Fault)
+                                            NO_THREAD_SAFETY_ANALYSIS -> Reply {
+    etcdserverpb::RangeRequest request;
+    if (!request.ParseFromString(bytes)) return std::nullopt;
+    etcdserverpb::RangeResponse response;
+    response.set_count(std::ranges::count_if(etcd_keys_, [&](const std::string& key) {
+      return key >= request.key() && key < request.range_end();
+    }));
+    return response.SerializeAsString();
+  };
+}
+
+Timestamp Cluster::GcSafePoint() {
+  MutexLock lock(mutex_);
+  return gc_safe_point_;
+}
+
+void Cluster::MoveGcSafePoint(Timestamp safe_point) {
+  MutexLock lock(mutex_);
+  gc_safe_point_ = safe_point;
+}
+
+void Cluster::AddEtcdKey(const std::string& key) {
+  MutexLock lock(mutex_);
+  etcd_keys_.insert(key);
 }
 
 }  // namespace tifs::tikv_store

@@ -45,6 +45,7 @@ class FaultPlan {
  public:
   // The next `times` requests of the method meet it, after those that were scripted before.
   void Script(const std::string& method, Fault fault, int times = 1);
+  void ClearScripts() { scripts_.clear(); }
   // Of other requests, so many of a thousand meet a fault; zero: none.
   void Randomly(uint64_t seed, uint32_t permille);
 

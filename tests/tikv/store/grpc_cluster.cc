@@ -31,7 +31,7 @@ class CallReactor final : public grpc::ServerGenericBidiReactor {
       : cluster_(cluster),
         node_(node),
         method_(std::move(method)),
-        stream_(method_ == "/pdpb.PD/Tso") {
+        stream_(method_ == "/pdpb.PD/Tso" || method_ == "/tikvpb.Tikv/BatchCommands") {
     StartRead(&request_);
   }
 
@@ -72,15 +72,25 @@ class CallReactor final : public grpc::ServerGenericBidiReactor {
   grpc::ByteBuffer response_;
 };
 
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const std::optional<GrpcCluster::Tls>& tls) {
+  if (!tls) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(
+      GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = tls->ca;
+  options.pem_key_cert_pairs.push_back({.private_key = tls->key, .cert_chain = tls->cert});
+  return grpc::SslServerCredentials(options);
+}
+
 }  // namespace
 
 class GrpcServer : public grpc::CallbackGenericService {
  public:
   // On any free port if `address` ends in ":0".
-  GrpcServer(Cluster& cluster, Node node, const std::string& address)
+  GrpcServer(Cluster& cluster, Node node, const std::string& address,
+             const std::shared_ptr<grpc::ServerCredentials>& credentials)
       : cluster_(cluster), node_(node) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort(address, credentials, &port_);
     builder.SetMaxReceiveMessageSize(-1);
     builder.SetMaxSendMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -105,12 +115,13 @@ class GrpcServer : public grpc::CallbackGenericService {
   std::unique_ptr<grpc::Server> server_;
 };
 
-GrpcCluster::GrpcCluster(Cluster& cluster) : cluster_(cluster) {
+GrpcCluster::GrpcCluster(Cluster& cluster, std::optional<Tls> tls)
+    : cluster_(cluster), tls_(std::move(tls)) {
   std::vector<Node> nodes;
   for (size_t i = 0; i < Cluster::kPdMembers; ++i) nodes.push_back({Node::Kind::kPd, i});
   for (size_t i = 0; i < cluster.stores(); ++i) nodes.push_back({Node::Kind::kStore, i});
   for (const Node node : nodes) {
-    auto server = std::make_unique<GrpcServer>(cluster, node, "127.0.0.1:0");
+    auto server = std::make_unique<GrpcServer>(cluster, node, "127.0.0.1:0", CredentialsOf(tls_));
     cluster.SetAddress(node, "127.0.0.1:" + std::to_string(server->port()));
     servers_[node] = std::move(server);
   }
@@ -125,7 +136,8 @@ void GrpcCluster::Stop(Node node) {
 
 void GrpcCluster::Start(Node node) {
   cluster_.Start(node);
-  servers_[node] = std::make_unique<GrpcServer>(cluster_, node, cluster_.AddressOf(node));
+  servers_[node] =
+      std::make_unique<GrpcServer>(cluster_, node, cluster_.AddressOf(node), CredentialsOf(tls_));
 }
 
 }  // namespace tifs::tikv_store

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tests/tikv/store/cluster.h"
@@ -14,8 +15,15 @@ class GrpcServer;
 // stopped and started again at its address.
 class GrpcCluster {
  public:
+  // What the servers show, in PEM form, and who may vouch for clients, which must show something.
+  struct Tls {
+    std::string ca;
+    std::string cert;
+    std::string key;
+  };
+
   // `cluster` must outlive it, and gets its nodes' addresses.
-  explicit GrpcCluster(Cluster& cluster);
+  explicit GrpcCluster(Cluster& cluster, std::optional<Tls> tls = std::nullopt);
   ~GrpcCluster();
 
   // Ends the connections, too; nothing answers at the address until it is started.
@@ -24,6 +32,7 @@ class GrpcCluster {
 
  private:
   Cluster& cluster_;
+  const std::optional<Tls> tls_;
   std::map<Node, std::unique_ptr<GrpcServer>> servers_;
 };
 

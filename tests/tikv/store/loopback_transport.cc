@@ -27,6 +27,7 @@ class LoopbackStream : public Stream {
     if (node) reply = cluster_.Handle(*node, method_, message->SerializeAsString());
     const std::unique_ptr<Message> answer = listener_->NewMessage();
     if (reply && answer->ParseFromString(*reply)) {
+      listener_->OnWritten();
       listener_->OnMessage(*answer);
     } else if (!closed_.exchange(true)) {
       listener_->OnClosed(Error(ErrorCode::kUnavailable, "loopback", address_));

@@ -76,11 +76,13 @@ func (s *Service) handle(ctx context.Context, method string, request interface{}
 		return nil, fault.lose(ctx)
 	}
 	unlock := s.ranges.lock(request)
-	markValues(request)
-	response, err := execute()
+	restore, response, err := s.repair(ctx, request)
+	if response == nil && err == nil {
+		response, err = execute()
+	}
 	unlock()
 	if err == nil {
-		unmarkValues(request, response)
+		restore(response)
 	}
 	if fault.after() {
 		return nil, fault.lose(ctx)
