@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "base/check.h"
 
 namespace tifs::block {
 namespace {
+
+constexpr size_t kPageBytes = 4096;
 
 Error Refused(const BlockDevice& device, const IoRequest& request, const char* why) {
   return Error(ErrorCode::kInvalid, "block device",
@@ -129,7 +132,11 @@ Result<uint64_t> BlockDevice::RefreshSize() {
 }
 
 Result<DmaBuffer> BlockDevice::AllocateBuffer(size_t size_bytes) {
-  return DmaBuffer::Allocate(size_bytes, geometry_.buffer_alignment_bytes);
+  // A page or more begins with a page: a segment less for the disk, and there are drivers that take
+  // less and then write past the end (zram of Linux 6.18, of pages that it did not compress).
+  const size_t wanted = size_bytes < kPageBytes ? 1 : kPageBytes;
+  return DmaBuffer::Allocate(size_bytes,
+                             std::max<size_t>(geometry_.buffer_alignment_bytes, wanted));
 }
 
 ForwardingDevice::ForwardingDevice(BlockDevice& base)
