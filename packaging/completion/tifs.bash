@@ -94,14 +94,14 @@ _tifs() {
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      format | mount | umount | info | stats | fsck | gc | bench | volume)
+      format | mount | umount | info | stats | fsck | gc | bench | list | volume)
         command=${COMP_WORDS[i]}
         break
         ;;
     esac
   done
   if [ -z "$command" ]; then
-    COMPREPLY=($(compgen -W "format mount umount info stats fsck gc bench volume --help --version" -- "$current"))
+    COMPREPLY=($(compgen -W "format mount umount info stats fsck gc bench list volume --help --version" -- "$current"))
     return
   fi
 
@@ -115,7 +115,7 @@ _tifs() {
     format) options="--block-size --capacity --inodes --name --force --yes --json" ;;
     mount) options="--options --read-only --foreground -o" ;;
     umount) options="--lazy" ;;
-    info | gc) options="--json" ;;
+    info | gc | list) options="--json" ;;
     stats) options="--watch --interval --json" ;;
     fsck) options="--dry-run --yes --json -n -y" ;;
     bench) options="--size --files --json" ;;

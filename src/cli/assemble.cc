@@ -14,6 +14,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "block/device_name.h"
+#include "cli/cluster_address.h"
+#include "cli/cluster_owner.h"
+#include "cli/cluster_store.h"
 #include "cli/embedded_store.h"
 #include "cli/mount_users.h"
 #include "cli/output.h"
@@ -132,9 +135,10 @@ Result<Uri> ParseStoreUri(std::string_view text) {
   const auto bad = [text](std::string_view why, std::string_view way_out) {
     return Explained(ErrorCode::kInvalid, Escaped(text), why, way_out);
   };
+  if (IsCluster(uri)) return CanonicalClusterUri(std::move(uri));
   if (uri.scheme != kRocksScheme) {
     return bad(fmt::format("there is no store of the kind '{}'", uri.scheme),
-               "write 'rocks:///absolute/directory'");
+               "write 'rocks:///absolute/directory' or 'tikv://HOST:2379/NAME'");
   }
   if (!uri.authority.empty()) {
     return bad("the path must be absolute",
@@ -149,40 +153,96 @@ Result<Uri> ParseStoreUri(std::string_view text) {
   return uri;
 }
 
+namespace {
+
+// Of several processes that have a file system of a cluster: a mount can be asked.
+bool IsBetterOwner(const OwnerRecord& owner, const std::optional<OwnerRecord>& found) {
+  return !found || (owner.activity == "mount" && found->activity != "mount");
+}
+
+}  // namespace
+
 Error InUse(const Uri& uri, const OwnerRecord& owner) {
   if (owner.activity == "mount") {
-    return Explained(ErrorCode::kBusy, Escaped(uri.path),
+    return Explained(ErrorCode::kBusy, Escaped(uri.Subject()),
                      fmt::format("mounted by pid {} at {}", owner.pid, Escaped(owner.mount_point)),
                      fmt::format("run 'tifs umount {}' first", ShellQuoted(owner.mount_point)));
   }
   if (owner.pid == 0) {
-    return Explained(ErrorCode::kBusy, Escaped(uri.path), "in use by another process", "try again");
+    return Explained(ErrorCode::kBusy, Escaped(uri.Subject()), "in use by another process",
+                     "try again");
   }
-  return Explained(ErrorCode::kBusy, Escaped(uri.path),
+  return Explained(ErrorCode::kBusy, Escaped(uri.Subject()),
                    fmt::format("in use by 'tifs {}', pid {}", Escaped(owner.activity), owner.pid),
                    "wait until it is done");
 }
 
-Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri) {
+Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri, const std::string& mount_point) {
+  if (IsCluster(uri)) {
+    std::optional<OwnerRecord> found;
+    for (OwnerRecord& owner : TRY(ClusterOwnersOf(uri))) {
+      if (mount_point.empty() ? IsBetterOwner(owner, found) : owner.mount_point == mount_point) {
+        found = std::move(owner);
+      }
+    }
+    return found;
+  }
   Result<std::optional<OwnerRecord>> owner = StoreOwner::Read(uri.path);
   if (!owner)
     return ExplainedAs(Escaped(uri.path), std::move(owner).error(), "run as the store's owner");
   return owner;
 }
 
-bool IsSameStore(const Uri& a, const Uri& b) { return a.scheme == b.scheme && a.path == b.path; }
+bool IsSameStore(const Uri& a, const Uri& b) {
+  return a.scheme == b.scheme && a.authority == b.authority && a.path == b.path;
+}
 
-std::string LocalDirectoryOf(const Uri& uri) { return uri.path; }
+std::string LocalDirectoryOf(const Uri& uri) { return IsCluster(uri) ? "" : uri.path; }
+
+std::optional<OwnerFailure> FailureOf(const Uri& uri, pid_t pid) {
+  return StoreOwner::FailureOf(IsCluster(uri) ? ClusterOwnerDirectory(uri, pid) : uri.path, pid);
+}
 
 std::string LocalVolumeFileOf(const Uri& uri) {
+  if (IsCluster(uri)) return "";
   const auto volume = ParseVolumeQuery(uri.query);
   if (!volume || !*volume) return "";
   const auto device = block::ParseDeviceName((*volume)->device);
   return device && device->kind == block::DeviceKind::kFile ? device->path : "";
 }
 
+namespace {
+
+// Waits for a mount of this machine that is being unmounted; what else has it is refused.
+Status AwaitOthers(const Uri& uri, std::chrono::nanoseconds patience) {
+  Clock& clock = SystemClock();
+  const auto deadline = clock.Monotonic() + patience;
+  while (true) {
+    std::optional<OwnerRecord> other;
+    for (OwnerRecord& owner : TRY(ClusterOwnersOf(uri))) {
+      if (owner.pid != ::getpid() && owner.activity != "info") other = std::move(owner);
+    }
+    if (!other) return {};
+    if (clock.Monotonic() >= deadline || !EndsSoon(*other, uri)) return InUse(uri, *other);
+    clock.SleepFor(kClaimInterval);
+  }
+}
+
+Result<std::unique_ptr<ClaimedStore>> ClaimCluster(const Uri& uri, OwnerRecord record,
+                                                   std::chrono::nanoseconds patience) {
+  ClusterAddress address = TRY(ParseClusterAddress(uri));
+  const bool looks_only = record.activity == "info";
+  if (!looks_only) TRY(AwaitOthers(uri, patience));
+  auto owner = TRY(ClusterOwner::Claim(uri, std::move(record)));
+  return std::unique_ptr<ClaimedStore>(
+      std::make_unique<ClusterStore>(uri, std::move(address), std::move(owner)));
+}
+
+}  // namespace
+
 Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, OwnerRecord record,
                                                  std::chrono::nanoseconds patience) {
+  if (IsCluster(uri)) return ClaimCluster(uri, std::move(record), patience);
   const StoreState before = TRY(Inspect(uri));
   TRY(CheckState(uri, what, before));
   if (what == ClaimFor::kFormat) TRY(MakePlace(uri, before));
@@ -222,16 +282,16 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
   if (file_system) return file_system;
   const Error& error = file_system.error();
   if (error.code() == ErrorCode::kNotFound && options.subdirectory != "/") {
-    return Explained(error.code(), Escaped(uri.path),
+    return Explained(error.code(), Escaped(uri.Subject()),
                      fmt::format("subdir={}: there is no such directory in the file system",
                                  Escaped(options.subdirectory)));
   }
   if (error.code() == ErrorCode::kNotDirectory && options.subdirectory != "/") {
-    return Explained(error.code(), Escaped(uri.path),
+    return Explained(error.code(), Escaped(uri.Subject()),
                      fmt::format("subdir={}: is not a directory", Escaped(options.subdirectory)));
   }
   if (error.code() == ErrorCode::kReadOnly) {
-    return Explained(error.code(), Escaped(uri.path),
+    return Explained(error.code(), Escaped(uri.Subject()),
                      "written by a newer version, and only to be read by this one",
                      "mount it with '-o ro', or use that version or a later one");
   }
@@ -239,11 +299,11 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
     return NotFormatted(uri, "the store is not formatted");
   }
   if (error.code() == ErrorCode::kNotSupported) {
-    return Explained(error.code(), Escaped(uri.path),
+    return Explained(error.code(), Escaped(uri.Subject()),
                      fmt::format("written by a newer version ({})", Escaped(error.detail())),
                      "use that version or a later one");
   }
-  return ExplainedAs(Escaped(uri.path), std::move(file_system).error(),
+  return ExplainedAs(Escaped(uri.Subject()), std::move(file_system).error(),
                      fmt::format("run 'tifs fsck {}'", ShellQuoted(uri.ToString())));
 }
 
@@ -268,15 +328,21 @@ Error ExplainMountError(const Error& error, const std::string& mount_point) {
   }
 }
 
-fs::FileSystemOptions FileSystemOptionsOf(const MountOptions& options) {
+// A store that others may mount as well lets the kernel keep nothing.
+fs::CacheMode CacheModeOf(const Uri& uri) {
+  return IsCluster(uri) ? fs::CacheMode::kStrict : fs::CacheMode::kExclusive;
+}
+
+fs::FileSystemOptions FileSystemOptionsOf(const MountOptions& options, const Uri& uri) {
   fs::FileSystemOptions result;
-  result.cache_mode = fs::CacheMode::kExclusive;
+  result.cache_mode = CacheModeOf(uri);
   // The store itself can be written, so that `remount,rw` can do its work.
   result.read_only = false;
   result.sync = options.sync;
   result.subdirectory = options.subdirectory;
   result.caller_forgets = true;
-  result.check_permissions = false;  // default_permissions: the kernel does
+  // Else the kernel does (default_permissions).
+  result.check_permissions = result.cache_mode == fs::CacheMode::kStrict;
   switch (options.atime) {
     case MountOptions::Atime::kRelatime: result.atime_mode = fs::AtimeMode::kRelatime; break;
     case MountOptions::Atime::kNoatime: result.atime_mode = fs::AtimeMode::kNoatime; break;
@@ -290,10 +356,10 @@ fuse::ServerOptions ServerOptionsOf(const MountOptions& options, const Uri& uri,
   fuse::ServerOptions result;
   result.mountpoint = mount_point;
   result.source = uri.ToString();
-  result.cache_mode = fs::CacheMode::kExclusive;
+  result.cache_mode = CacheModeOf(uri);
   result.read_only = options.read_only;
   result.allow_other = options.allow_other.value_or(::geteuid() == 0);
-  result.default_permissions = true;
+  result.default_permissions = result.cache_mode == fs::CacheMode::kExclusive;
   result.suid = options.suid;
   result.dev = options.dev;
   result.exec = options.exec;
@@ -304,10 +370,10 @@ fuse::ServerOptions ServerOptionsOf(const MountOptions& options, const Uri& uri,
   return result;
 }
 
-class ExclusiveMount : public MountedFileSystem {
+class ServedMount : public MountedFileSystem {
  public:
-  ExclusiveMount(std::unique_ptr<ClaimedStore> store, std::unique_ptr<fs::FileSystem> file_system,
-                 std::unique_ptr<fuse::Server> server)
+  ServedMount(std::unique_ptr<ClaimedStore> store, std::unique_ptr<fs::FileSystem> file_system,
+              std::unique_ptr<fuse::Server> server)
       : store_(std::move(store)),
         file_system_(std::move(file_system)),
         server_(std::move(server)) {}
@@ -337,7 +403,7 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
                                                            const Uri& uri,
                                                            const std::string& mount_point,
                                                            const MountOptions& options) {
-  fs::FileSystemOptions file_system_options = FileSystemOptionsOf(options);
+  fs::FileSystemOptions file_system_options = FileSystemOptionsOf(options, uri);
   Status store_opened = store->Open(ClaimedStore::Mode::kWrite, options.memory_bytes);
   if (!store_opened && options.read_only && store_opened.error().code() == ErrorCode::kReadOnly) {
     file_system_options.read_only = true;
@@ -353,14 +419,14 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
   std::unique_ptr<fs::FileSystem> file_system = TRY(std::move(opened));
   if (options.read_only && !file_system_options.read_only) {
     if (Status status = file_system->SetReadOnly(true); !status) {
-      return ExplainedAs(Escaped(uri.path), std::move(status).error());
+      return ExplainedAs(Escaped(uri.Subject()), std::move(status).error());
     }
   }
   fuse::RouteLibfuseLog();
   auto server = fuse::Server::Mount(*file_system, ServerOptionsOf(options, uri, mount_point));
   if (!server) return ExplainMountError(server.error(), mount_point);
-  return std::unique_ptr<MountedFileSystem>(std::make_unique<ExclusiveMount>(
-      std::move(store), std::move(file_system), *std::move(server)));
+  return std::unique_ptr<MountedFileSystem>(
+      std::make_unique<ServedMount>(std::move(store), std::move(file_system), *std::move(server)));
 }
 
 Result<std::unique_ptr<fs::FileSystem>> OpenUnmounted(ClaimedStore& store, const Uri& uri,

@@ -33,11 +33,14 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
 Result<Uri> ParseStoreUri(std::string_view text);
 // Checks the file system in an open store (fs::Check). Errors are those of fs::Check, or explained.
 Result<fs::CheckReport> CheckStore(ClaimedStore& store, fs::CheckOptions options);
-// Who has the store, if anybody. Errors are explained.
-Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri);
+// Who has the store, if anybody; of a cluster's, of which several processes of this machine may
+// have it, the one that has it mounted at `mount_point`, or any mount. Errors are explained.
+Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri, const std::string& mount_point = {});
+// How `pid`, which had the store, failed; nothing if it ended well. To be asked soon after.
+std::optional<OwnerFailure> FailureOf(const Uri& uri, pid_t pid);
 // Whether two URIs name one store, however each says where its volume is.
 bool IsSameStore(const Uri& a, const Uri& b);
-// The directory that holds the store, empty if it is elsewhere.
+// The directory that holds the store, empty if it is elsewhere (in a cluster).
 std::string LocalDirectoryOf(const Uri& uri);
 // The file that the store's volume is, empty if it is none.
 std::string LocalVolumeFileOf(const Uri& uri);

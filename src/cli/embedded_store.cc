@@ -80,7 +80,7 @@ Status CheckVolume(const Uri& uri, const VolumeRecord& record, const StoreVolume
 }  // namespace
 
 Error NotFormatted(const Uri& uri, std::string_view why) {
-  return Explained(ErrorCode::kNotFound, Escaped(uri.path), why,
+  return Explained(ErrorCode::kNotFound, Escaped(uri.Subject()), why,
                    fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
 }
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/parse_size.h"
 #include "cli/assemble.h"
+#include "cli/cluster_address.h"
 #include "cli/commands.h"
 #include "cli/mount_options.h"
 #include "cli/output.h"
@@ -38,12 +39,17 @@ Error BadOption(std::string_view option, std::string_view value, std::string_vie
                    "run 'tifs format --help'");
 }
 
-Result<fs::FormatOptions> OptionsOf(const FormatArguments& arguments) {
+// What is written at a time by the mounts of a cluster's file system is spread over so many stripes
+// of a directory.
+constexpr uint16_t kClusterStripes = 8;
+
+Result<fs::FormatOptions> OptionsOf(const FormatArguments& arguments, const Uri& uri) {
   fs::FormatOptions options;
   options.name = arguments.name;
   options.root_uid = ::geteuid();
   options.root_gid = ::getegid();
-  options.extents = true;
+  options.extents = !IsCluster(uri);
+  options.directory_stripes = IsCluster(uri) ? kClusterStripes : 1;
   const auto number = [](std::string_view option, const std::string& text, uint64_t fallback,
                          Result<uint64_t> (*parse)(std::string_view)) -> Result<uint64_t> {
     if (text.empty()) return fallback;
@@ -86,17 +92,17 @@ std::string DescribeLoss(ClaimedStore& store, const Uri& uri) {
 
 Status ConfirmLoss(const FormatArguments& arguments, const Uri& uri, const std::string& loss) {
   if (!arguments.force) {
-    return Explained(ErrorCode::kExists, Escaped(uri.path), fmt::format("holds {}", loss),
+    return Explained(ErrorCode::kExists, Escaped(uri.Subject()), fmt::format("holds {}", loss),
                      "use --force to destroy it");
   }
-  PrintWarning(fmt::format("{}: this destroys {}", Escaped(uri.path), loss));
+  PrintWarning(fmt::format("{}: this destroys {}", Escaped(uri.Subject()), loss));
   if (arguments.yes) return {};
   if (!StdinIsTerminal()) {
-    return Explained(ErrorCode::kNotPermitted, Escaped(uri.path),
+    return Explained(ErrorCode::kNotPermitted, Escaped(uri.Subject()),
                      "nobody was asked whether that may be destroyed", "add --yes if it may");
   }
   if (AskYesNo("Destroy it?")) return {};
-  return Explained(ErrorCode::kNotPermitted, Escaped(uri.path), "left as it was");
+  return Explained(ErrorCode::kNotPermitted, Escaped(uri.Subject()), "left as it was");
 }
 
 // Opens the store for a format, after what was there has been given up.
@@ -131,7 +137,7 @@ Result<bool> Format(const FormatArguments& arguments, const Uri& uri,
   }
   if (Status status = fs::Format(store->store(), SystemClock(), options); !status) {
     store->Discard();
-    return ExplainedAs(Escaped(uri.path), std::move(status).error());
+    return ExplainedAs(Escaped(uri.Subject()), std::move(status).error());
   }
   TRY(store->FinishFormat());
   const auto file_system = TRY(OpenUnmounted(*store, uri, /*read_only=*/true));
@@ -140,7 +146,9 @@ Result<bool> Format(const FormatArguments& arguments, const Uri& uri,
   if (arguments.json) {
     return PrintJson(InfoToJson(uri, *store, info, usage));
   }
-  std::string capacity = store->volume() ? "as much as the volume" : "as much as the disk below";
+  std::string capacity = store->volume()  ? "as much as the volume"
+                         : IsCluster(uri) ? "as much as the cluster"
+                                          : "as much as the disk below";
   if (info.capacity_bytes != 0) capacity = FormatSize(info.capacity_bytes);
   return PrintText(fmt::format("formatted {}: UUID {}, blocks of {}, capacity {}\n", uri.ToString(),
                                info.uuid, FormatSize(info.block_size_bytes), capacity));
@@ -148,13 +156,17 @@ Result<bool> Format(const FormatArguments& arguments, const Uri& uri,
 
 int RunFormat(const FormatArguments& arguments) {
   Result<Uri> uri = ParseStoreUri(arguments.uri);
-  Result<fs::FormatOptions> options = OptionsOf(arguments);
-  if (!uri || !options) {
-    PrintError(uri ? options.error() : uri.error());
+  if (!uri) {
+    PrintError(uri.error());
+    return kExitUsage;
+  }
+  Result<fs::FormatOptions> options = OptionsOf(arguments, *uri);
+  if (!options) {
+    PrintError(options.error());
     return kExitUsage;
   }
   Result<bool> printed = Format(arguments, *uri, *options);
-  if (!printed) PrintError(ExplainedAs(Escaped(uri->path), std::move(printed).error()));
+  if (!printed) PrintError(ExplainedAs(Escaped(uri->Subject()), std::move(printed).error()));
   return printed && *printed ? kExitDone : kExitFailed;
 }
 

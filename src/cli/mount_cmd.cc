@@ -140,16 +140,17 @@ Status RemountInKernel(const std::string& mount_point, bool read_only) {
   return {};
 }
 
-Status AskForRemount(const Uri& uri, const std::string& what, const Json& request) {
-  const std::optional<OwnerRecord> owner = TRY(OwnerOf(uri));
+Status AskForRemount(const Uri& uri, const std::string& mount_point, const Json& request) {
+  const std::string what = Escaped(mount_point);
+  const std::optional<OwnerRecord> owner = TRY(OwnerOf(uri, mount_point));
   if (!owner) return Explained(ErrorCode::kUnavailable, what, "the mount's process is gone");
   Result<Json> answer = AskMount(owner->socket, request);
   if (!answer) return ExplainedAs(what, std::move(answer).error());
   return {};
 }
 
-Status AskToRemount(const Uri& uri, const std::string& what, bool read_only) {
-  return AskForRemount(uri, what, {{"request", "remount"}, {"read_only", read_only}});
+Status AskToRemount(const Uri& uri, const std::string& mount_point, bool read_only) {
+  return AskForRemount(uri, mount_point, {{"request", "remount"}, {"read_only", read_only}});
 }
 
 Status Remount(const MountArguments& arguments, const MountOptions& options) {
@@ -167,18 +168,19 @@ Status Remount(const MountArguments& arguments, const MountOptions& options) {
                      fmt::format("{} is mounted there, not {}", uri.ToString(), named.ToString()),
                      "name what is mounted, or unmount it first");
   }
-  TRY(AskForRemount(uri, what, {{"request", "check_remount"}, {"options", arguments.options}}));
+  TRY(AskForRemount(uri, mount_point,
+                    {{"request", "check_remount"}, {"options", arguments.options}}));
   if (!options.read_only_given) return {};
   const bool read_only = options.read_only;
   // Nobody may write through the kernel what the file system refuses.
-  if (!read_only) TRY(AskToRemount(uri, what, false));
+  if (!read_only) TRY(AskToRemount(uri, mount_point, false));
   if (Status status = RemountInKernel(mount_point, read_only); !status) {
-    if (!read_only) (void)AskToRemount(uri, what, true);
+    if (!read_only) (void)AskToRemount(uri, mount_point, true);
     const bool busy = status.error().code() == ErrorCode::kBusy;
     return ExplainedAs(what, std::move(status).error(),
                        busy ? "close the files that are open for writing first" : "run as root");
   }
-  if (read_only) TRY(AskToRemount(uri, what, true));
+  if (read_only) TRY(AskToRemount(uri, mount_point, true));
   return {};
 }
 

@@ -123,7 +123,7 @@ class MountProcess {
     if (recovering) {
       const std::string& reason = store->owner().predecessor_failure()->reason;
       LogWarning("{}: the last process that had the store {}; recovering",
-                 Escaped(request_.uri.path),
+                 Escaped(request_.uri.Subject()),
                  reason.empty() ? "died" : "ended with an error: " + Escaped(reason));
     }
     const std::string socket = ControlSocketPath(::getpid(), store->directory());
@@ -134,7 +134,7 @@ class MountProcess {
       mount_ = std::move(mount);
       if (stop_requested_) mount_->Stop();
     }
-    if (recovering) LogInfo("{}: recovered", Escaped(request_.uri.path));
+    if (recovering) LogInfo("{}: recovered", Escaped(request_.uri.Subject()));
     TRY(StartMetrics());
     StartControlSocket(socket, std::move(record));
     LogInfo("tifs {}: {} serves at {}{}", TIFS_VERSION, request_.uri.ToString(),
@@ -159,7 +159,7 @@ class MountProcess {
           detail.empty() ? std::strerror(closed.error().ToErrno()) : detail);
     }
     if (!served) return ExplainedAs(request_.mount_point, std::move(served).error());
-    if (!closed) return ExplainedAs(Escaped(request_.uri.path), std::move(closed).error());
+    if (!closed) return ExplainedAs(Escaped(request_.uri.Subject()), std::move(closed).error());
     return {};
   }
 

@@ -136,15 +136,15 @@ Result<Json> CheckToJson(ClaimedStore& store, const Uri& uri, const fs::CheckOpt
   if (report) return CheckReportToJson(*report);
   const Error& error = report.error();
   if (error.code() == ErrorCode::kNotFound) {
-    return Explained(error.code(), Escaped(uri.path), "the store is not formatted",
+    return Explained(error.code(), Escaped(uri.Subject()), "the store is not formatted",
                      fmt::format("run 'tifs format {}' first", ShellQuoted(uri.ToString())));
   }
   if (error.code() == ErrorCode::kNotSupported) {
-    return Explained(error.code(), Escaped(uri.path),
+    return Explained(error.code(), Escaped(uri.Subject()),
                      fmt::format("written by a newer version ({})", Escaped(error.detail())),
                      "use that version or a later one");
   }
-  return ExplainedAs(Escaped(uri.path), std::move(report).error());
+  return ExplainedAs(Escaped(uri.Subject()), std::move(report).error());
 }
 
 std::string InfoToText(const Json& info) {

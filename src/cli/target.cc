@@ -13,6 +13,7 @@ namespace tifs::cli {
 
 Result<Target> ResolveTarget(const std::string& text) {
   Target target;
+  std::string mount_point;
   if (LooksLikeUri(text)) {
     target.uri = TRY(ParseStoreUri(text));
   } else {
@@ -28,9 +29,10 @@ Result<Target> ResolveTarget(const std::string& text) {
           fmt::format("name a mount point, or a store as 'rocks://{}'", Escaped(*path)));
     }
     target.uri = TRY(ParseStoreUri(mount->source));
+    mount_point = mount->mountpoint;
     // A user may see a mount and have no right to its store.
   }
-  std::optional<OwnerRecord> owner = TRY(OwnerOf(target.uri));
+  std::optional<OwnerRecord> owner = TRY(OwnerOf(target.uri, mount_point));
   if (owner && owner->activity == "mount") target.mounted_by = std::move(owner);
   return target;
 }
@@ -50,7 +52,7 @@ Result<Json> AskTarget(const Target& target, const Json& request,
   const OwnerRecord& owner = *target.mounted_by;
   if (answer.error().code() == ErrorCode::kUnavailable) {
     return Explained(
-        ErrorCode::kUnavailable, Escaped(target.uri.path),
+        ErrorCode::kUnavailable, Escaped(target.uri.Subject()),
         fmt::format("pid {}, which has it mounted at {}, does not answer: {}", owner.pid,
                     Escaped(owner.mount_point), Escaped(answer.error().detail())),
         "if it is being unmounted, try again");
@@ -64,7 +66,7 @@ Result<Json> AskTargetOr(const Target& target, const Json& request,
   if (!target.mounted_by) return unmounted();
   Result<Json> answer = AskTarget(target, request, progress);
   if (answer || answer.error().code() != ErrorCode::kUnavailable) return answer;
-  const auto still = OwnerOf(target.uri);
+  const auto still = OwnerOf(target.uri, target.mounted_by->mount_point);
   const auto mount = fuse::FindMount(target.mounted_by->mount_point);
   const bool mounted = mount && mount->type == fuse::kMountType;
   if (mounted && still && *still && (*still)->pid == target.mounted_by->pid) return answer;

@@ -19,8 +19,8 @@
 namespace tifs::cli {
 namespace {
 
-constexpr std::array<std::string_view, 9> kCommands = {
-    "format", "mount", "umount", "info", "stats", "fsck", "gc", "bench", "volume"};
+constexpr std::array<std::string_view, 10> kCommands = {
+    "format", "mount", "umount", "info", "stats", "fsck", "gc", "bench", "list", "volume"};
 
 // Those below `tifs volume`.
 constexpr std::array<std::string_view, 12> kVolumeCommands = {
@@ -130,6 +130,7 @@ int RunCommandLine(const std::vector<std::string>& arguments) {
   AddFsckCommand(app, exit_code);
   AddGcCommand(app, exit_code);
   AddBenchCommand(app, exit_code);
+  AddListCommand(app, exit_code);
   AddVolumeCommand(app, exit_code);
   try {
     // CLI11 takes them from the back.

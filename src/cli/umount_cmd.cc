@@ -80,7 +80,7 @@ Error ExplainBusy(const std::string& what, const fuse::MountEntry& mount) {
 
 // How it went once the process has ended. Nobody else tells who unmounts that writes were lost.
 Status CheckEnd(const std::string& what, const Uri& uri, pid_t pid) {
-  const auto failure = StoreOwner::FailureOf(LocalDirectoryOf(uri), pid);
+  const auto failure = FailureOf(uri, pid);
   if (!failure) return {};
   return Explained(
       ErrorCode::kIo, what,
@@ -106,7 +106,7 @@ Status Umount(const UmountArguments& arguments) {
   std::optional<ServingProcess> process;
   const auto uri = ParseStoreUri(mount->source);
   if (uri) {
-    const auto owner = OwnerOf(*uri);
+    const auto owner = OwnerOf(*uri, *mount_point);
     if (owner && *owner && (*owner)->mount_point == *mount_point && (*owner)->pid > 0) {
       process.emplace((*owner)->pid);
     }

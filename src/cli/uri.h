@@ -11,13 +11,15 @@ namespace tifs::cli {
 // choice; here only the form is known.
 struct Uri {
   std::string scheme;
-  std::string authority;  // between `//` and the next `/`; empty for rocks
+  std::string authority;  // between `//` and the next `/`; empty for rocks, of tikv all of PD
   std::string path;       // decoded; absolute, without `.`, `..`, doubled or trailing slashes
   std::string query;      // after `?`, as written
 
-  // The canonical text: what mount tables show. ASCII without commas,
-  // spaces and control characters.
+  // The canonical text: what mount tables show. ASCII without spaces and control characters;
+  // commas only between the addresses of a cluster.
   std::string ToString() const;
+  // What messages are about: the directory of an embedded store, else the whole.
+  std::string Subject() const { return authority.empty() ? path : ToString(); }
 };
 
 // Errors: kInvalid, explained, with the corrected URI where it can be guessed.

@@ -56,6 +56,26 @@ TEST(UriTest, NamesAVolumeInOneWay) {
   EXPECT_EQ(LocalVolumeFileOf(*ParseStoreUri("rocks:///d")), "");
 }
 
+TEST(UriTest, NamesAFileSystemOfAClusterInOneWay) {
+  for (const char* text :
+       {"tikv://pd1,[::1]:7,pd-2.x:9/home", "tikv://pd1:2379,[::1]:7,pd-2.x:9/home/"}) {
+    const Result<Uri> uri = ParseStoreUri(text);
+    ASSERT_TRUE(uri.ok()) << ErrorText(uri.error());
+    EXPECT_EQ(uri->ToString(), "tikv://pd1:2379,[::1]:7,pd-2.x:9/home");
+    EXPECT_EQ(LocalDirectoryOf(*uri), "");
+    EXPECT_EQ(LocalVolumeFileOf(*uri), "");
+    EXPECT_FALSE(IsSameStore(*uri, *ParseStoreUri("tikv://pd1/home")));
+  }
+  EXPECT_THAT(WhyNot("tikv:///x"), HasSubstr("the address of a PD is missing"));
+  EXPECT_THAT(WhyNot("tikv://a,,b/x"), HasSubstr("the address of a PD is missing"));
+  EXPECT_THAT(WhyNot("tikv://a b/x"), HasSubstr("is no address of a PD"));
+  EXPECT_THAT(WhyNot("tikv://pd:70000/x"), HasSubstr("no port"));
+  EXPECT_THAT(WhyNot("tikv://pd"), HasSubstr("names no file system"));
+  EXPECT_THAT(WhyNot("tikv://pd/-x"), HasSubstr("the name is"));
+  EXPECT_THAT(WhyNot("tikv://pd/x/y"), HasSubstr("the name is"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?ca=y"), HasSubstr("no parameters"));
+}
+
 TEST(UriTest, SuggestsTheUriOfAPath) {
   EXPECT_EQ(WhyNot("/srv/d"), "/srv/d: is a path, not a store's URI; write 'rocks:///srv/d'");
   EXPECT_THAT(WhyNot("rocks://srv/d"), HasSubstr("write 'rocks:///srv/d'"));

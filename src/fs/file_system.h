@@ -28,6 +28,9 @@ struct FormatOptions {
   uint32_t block_size_bytes = 64 << 10;  // a power of two, 4 KiB to 1 MiB
   uint64_t capacity_bytes = 0;           // 0: as the medium below
   uint64_t max_inodes = 0;               // 0: no limit
+  // Of a directory: how many of those who add or remove entries do not get in each other's way. 1
+  // to 64.
+  uint16_t directory_stripes = 1;
   bool extents = false;   // file blocks lie in a data file (ExtentBlocks), not the store
   uint32_t root_uid = 0;  // owner of the root directory
   uint32_t root_gid = 0;

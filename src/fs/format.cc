@@ -16,6 +16,7 @@ constexpr uint32_t kMaxBlockBytes = 1 << 20;
 // Files up to this size live in their inode.
 constexpr uint32_t kInlineBytes = 4096;
 constexpr uint64_t kMinCapacityBytes = 1 << 20;
+constexpr uint16_t kMaxStripes = 64;
 
 MetaRecord NewMeta(Clock& clock, const FormatOptions& options) {
   MetaRecord meta;
@@ -27,6 +28,7 @@ MetaRecord NewMeta(Clock& clock, const FormatOptions& options) {
   if (options.extents) meta.incompatible |= MetaRecord::kFeatureExtents;
   meta.block_size_bytes = options.block_size_bytes;
   meta.inline_bytes = std::min(kInlineBytes, options.block_size_bytes);
+  meta.directory_stripes = options.directory_stripes;
   meta.capacity_bytes = options.capacity_bytes;
   meta.max_inodes = options.max_inodes;
   meta.created = clock.RealTime();
@@ -56,6 +58,9 @@ Status FormatOptions::Validate() const {
   if (!std::has_single_bit(block_size_bytes) || block_size_bytes < kMinBlockBytes ||
       block_size_bytes > kMaxBlockBytes) {
     return invalid("the block size is a power of two from 4 KiB to 1 MiB");
+  }
+  if (directory_stripes < 1 || directory_stripes > kMaxStripes) {
+    return invalid("a directory has 1 to 64 stripes");
   }
   if (capacity_bytes != 0 && capacity_bytes < kMinCapacityBytes) {
     return invalid("the capacity is at least 1 MiB");

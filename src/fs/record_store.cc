@@ -55,10 +55,25 @@ Result<StripeRecord> RecordStore::LoadStripe(InodeNumber directory, uint16_t str
   return Checked(StripeRecord::Decode(value->view()), key);
 }
 
+Result<std::vector<StripeRecord>> RecordStore::LoadEachStripe(InodeNumber directory) {
+  std::vector<Key> keys;
+  std::vector<std::string_view> views;
+  keys.reserve(directory_stripes_);
+  for (uint16_t i = 0; i < directory_stripes_; ++i) {
+    views.push_back(keys.emplace_back(schema_.Stripe(directory, i)));
+  }
+  const std::vector<std::optional<kv::Value>> values = TRY(transaction_.BatchGet(views));
+  std::vector<StripeRecord> stripes(directory_stripes_);
+  for (size_t i = 0; i < stripes.size(); ++i) {
+    if (values[i]) stripes[i] = TRY(Checked(StripeRecord::Decode(values[i]->view()), views[i]));
+  }
+  return stripes;
+}
+
 Result<StripeRecord> RecordStore::LoadStripes(InodeNumber directory) {
-  StripeRecord sum = TRY(LoadStripe(directory, 0));
-  for (uint16_t i = 1; i < directory_stripes_; ++i) {
-    const StripeRecord stripe = TRY(LoadStripe(directory, i));
+  if (directory_stripes_ == 1) return LoadStripe(directory, 0);
+  StripeRecord sum;
+  for (const StripeRecord& stripe : TRY(LoadEachStripe(directory))) {
     sum.entries += stripe.entries;
     sum.subdirectories += stripe.subdirectories;
     sum.change += stripe.change;
@@ -81,10 +96,10 @@ Status RecordStore::LockStripes(InodeNumber directory) {
 }
 
 Status RecordStore::ResetStripeTimes(InodeNumber directory) {
+  std::vector<StripeRecord> stripes = TRY(LoadEachStripe(directory));
   for (uint16_t i = 0; i < directory_stripes_; ++i) {
-    StripeRecord stripe = TRY(LoadStripe(directory, i));
-    stripe.mtime = stripe.ctime = StripeRecord::kNever;
-    TRY(StoreStripe(directory, i, stripe));
+    stripes[i].mtime = stripes[i].ctime = StripeRecord::kNever;
+    TRY(StoreStripe(directory, i, stripes[i]));
   }
   return {};
 }

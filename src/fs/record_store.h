@@ -65,6 +65,8 @@ class RecordStore {
   const Schema& schema() const { return schema_; }
 
  private:
+  // All of them, in order, in one round trip.
+  Result<std::vector<StripeRecord>> LoadEachStripe(InodeNumber directory);
   template <typename Record>
   Result<Record> Checked(Result<Record> decoded, std::string_view key);
 

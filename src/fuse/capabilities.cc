@@ -33,12 +33,9 @@ uint32_t ChooseCapabilities(uint32_t capable, const ServerOptions& options) {
   return wanted & capable;
 }
 
-uint64_t ChooseInitFlags(const ServerOptions& options) {
-  uint64_t flags = kHandleKillprivV2;
-  // Without it, shared mappings of files that are open with direct I/O fail with ENODEV.
-  if (options.cache_mode == fs::CacheMode::kStrict) flags |= kDirectIoAllowMmap;
-  return flags;
-}
+// Shared mappings of files that are open with direct I/O, as all are in strict mode, fail with
+// ENODEV: their pages would be a cache that nobody else's write ever reaches.
+uint64_t ChooseInitFlags() { return kHandleKillprivV2; }
 
 void AnswerInit(const ServerOptions& options, fuse_conn_info& connection) {
   connection.want = ChooseCapabilities(connection.capable, options);

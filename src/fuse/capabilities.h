@@ -11,7 +11,7 @@ namespace tifs::fuse {
 // is chosen on purpose; docs/fuse.md says why.
 uint32_t ChooseCapabilities(uint32_t capable, const ServerOptions& options);
 // Flags of the protocol itself that libfuse does not carry (see kernel_channel.h).
-uint64_t ChooseInitFlags(const ServerOptions& options);
+uint64_t ChooseInitFlags();
 // Fills in the answer to INIT, in the form that libfuse takes it.
 void AnswerInit(const ServerOptions& options, fuse_conn_info& connection);
 

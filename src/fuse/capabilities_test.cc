@@ -52,7 +52,8 @@ TEST(CapabilitiesTest, StrictModeKeepsNothingInTheKernel) {
       FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_NO_OPENDIR_SUPPORT;
   EXPECT_EQ(ChooseCapabilities(kEverything, Strict()) & kKeeps, 0u);
   EXPECT_TRUE(ChooseCapabilities(kEverything, Strict()) & FUSE_CAP_AUTO_INVAL_DATA);
-  EXPECT_TRUE(ChooseInitFlags(Strict()) & kDirectIoAllowMmap);
+  // No mapping is shared where no write of another machine would reach its pages.
+  EXPECT_EQ(ChooseInitFlags(), kHandleKillprivV2);
 }
 
 TEST(CapabilitiesTest, TheUmaskIsAppliedHereInEveryMode) {

@@ -31,8 +31,6 @@ namespace tifs::fuse {
 
 // INIT flags that libfuse 3.14 does not pass on; the numbers are the protocol's.
 inline constexpr uint64_t kHandleKillprivV2 = uint64_t{1} << 28;
-// Shared mappings of files that are open with direct I/O (protocol 7.39).
-inline constexpr uint64_t kDirectIoAllowMmap = uint64_t{1} << 36;
 
 // What libfuse does not tell the handler of a request.
 struct RequestFacts {

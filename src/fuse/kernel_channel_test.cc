@@ -77,6 +77,9 @@ fuse_init_out WithFlags(uint64_t wanted, uint64_t offered) {
   return out;
 }
 
+// Shared mappings with direct I/O (protocol 7.39): one of the second word.
+constexpr uint64_t kDirectIoAllowMmap = uint64_t{1} << 36;
+
 TEST(KernelChannelTest, AddsTheFlagsThatTheKernelOffers) {
   const fuse_init_out out = WithFlags(kHandleKillprivV2, ~uint64_t{0});
   EXPECT_EQ(out.flags, FUSE_ASYNC_READ | FUSE_HANDLE_KILLPRIV_V2);

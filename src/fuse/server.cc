@@ -111,7 +111,7 @@ Result<std::unique_ptr<Server>> Server::Mount(fs::FileSystem& file_system, Serve
   TRY(options.Validate());
   std::string mountpoint = TRY(ResolveMountpoint(options.mountpoint));
   TRY(CheckMountpoint(mountpoint));
-  const uint64_t init_flags = ChooseInitFlags(options);
+  const uint64_t init_flags = ChooseInitFlags();
   std::unique_ptr<Connection> connection(new Connection{.file_system = file_system,
                                                         .nodes = {file_system.root()},
                                                         .options = std::move(options),

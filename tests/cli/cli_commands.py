@@ -239,7 +239,8 @@ class FormatCase(CliCase):
     def test_bad_uris(self):
         self.fails(2, f"{self.store}: is a path, not a store's URI; write 'rocks://{self.store}'",
                    "format", self.store)
-        for uri in ("rocks://relative/dir", "rocks:store", "rocks:///", "tikv://pd:2379/x", "rocks:///a?volume=x"):
+        for uri in ("rocks://relative/dir", "rocks:store", "rocks:///", "rocks:///a?volume=x",
+                    "tikv:///x", "tikv://pd:2379", "tikv://pd:0/x", "tikv://pd/x/y", "tikv://pd/x?gc=off"):
             self.fails(2, re.compile(r".+: .+; .+"), "format", uri)
 
     def test_a_file_system_that_is_there_is_kept(self):

@@ -10,7 +10,7 @@ process that is itself killed is cleaned up after by a detached reaper, because 
 detach the dead mount point.
 
 With `--volume` the tables and the data of each store lie on a volume of its own, in a sparse file
-beside it.
+beside it. With `--tikv PROGRAM|PD` the stores are file systems in a cluster (tikv_cluster.py).
 
 With `--dir DIR` the same suites run on an existing directory: plain mounts become subdirectories of
 DIR, and mounts that need an option, a capacity or a subdirectory become tmpfs, which honours the
@@ -27,6 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from tikv_cluster import TikvCluster
 
 SKIP_EXIT_CODE = 77
 MOUNT_DEADLINE_S = 60
@@ -49,6 +51,7 @@ def add_arguments(parser):
         "--dir", metavar="DIR", help="run on this directory instead of a fresh mount"
     )
     parser.add_argument("--volume", action="store_true", help="put the stores on volumes")
+    parser.add_argument("--tikv", metavar="PROGRAM|PD", help="put the stores into a cluster")
     parser.add_argument("--long", action="store_true", help="full length")
 
 
@@ -58,8 +61,10 @@ def parse_arguments(description, configure=None, argv=None):
     if configure:
         configure(parser)
     arguments = parser.parse_args(argv)
-    if arguments.dir and arguments.volume:
-        parser.error("--volume needs --tifs")
+    if arguments.dir and (arguments.volume or arguments.tikv):
+        parser.error("--volume and --tikv need --tifs")
+    if arguments.volume and arguments.tikv:
+        parser.error("give either --volume or --tikv")
     if bool(arguments.tifs) == bool(arguments.dir):
         parser.error("give either --tifs BINARY or --dir DIR")
     return arguments
@@ -220,12 +225,15 @@ class TestBed:
 
     __test__ = False
 
-    def __init__(self, tifs=None, directory=None, long=False, volume=False):
+    def __init__(self, tifs=None, directory=None, long=False, volume=False, tikv=None):
         self.tifs = os.path.abspath(tifs) if tifs else None
         self.directory = os.path.abspath(directory) if directory else None
         self.is_reference = directory is not None
         self.long = long
         self.volume = volume
+        self.tikv = tikv
+        self.pd = None
+        self._cluster = None
         self.root = None
         self._mounts = []
         self._reaper = None
@@ -233,7 +241,7 @@ class TestBed:
 
     @classmethod
     def from_arguments(cls, arguments):
-        return cls(arguments.tifs, arguments.dir, arguments.long, arguments.volume)
+        return cls(arguments.tifs, arguments.dir, arguments.long, arguments.volume, arguments.tikv)
 
     def __enter__(self):
         if self.is_reference:
@@ -247,7 +255,11 @@ class TestBed:
         self.root = self._new_tree(None)
         if self.is_reference:
             self.reference_root = self._new_tree(self.directory)
+        if self.tikv:
+            self._cluster = TikvCluster(self.tikv)
+            self.pd = self._cluster.pd
         return self
+
 
     def __exit__(self, kind, error, traceback):
         failures = []
@@ -261,6 +273,8 @@ class TestBed:
             left = processes_naming(self.root)
             kill_all(left)
             failures.append(f"processes were left running: {left}")
+        if self._cluster:
+            self._cluster.stop()
         shutil.rmtree(self.root, ignore_errors=True)
         if self.is_reference:
             shutil.rmtree(self.reference_root, ignore_errors=True)
@@ -322,7 +336,7 @@ class TestBed:
 
 
 class Mounted:
-    """One embedded store and its mount. `path` is the mount point, `uri` the store, `pid` the file
+    """One store and its mount. `path` is the mount point, `uri` the store, `pid` the file
     system's process.
     """
 
@@ -337,6 +351,9 @@ class Mounted:
         self.path = bed.new_directory("mnt")
         self.log_path = bed.new_path("log")
         self.uri = f"rocks://{self.store}"
+        if bed.pd:
+            name = f"{os.path.basename(bed.root)}-{os.path.basename(self.store)}"
+            self.uri = f"tikv://{bed.pd}/{name}"
         self.device = None
         if bed.volume:
             self._make_volume()
@@ -357,9 +374,8 @@ class Mounted:
                 command += [flag, value]
         result = bed.run_tifs(*command)
         if result.returncode:
-            raise MountFailure(
-                f"tifs {' '.join(map(str, command))}: exit {result.returncode}: {result.stdout}"
-            )
+            words = " ".join(map(str, command))
+            raise MountFailure(f"tifs {words}: exit {result.returncode}: {result.stdout}")
 
     def _make_volume(self):
         image = self.store + ".img"
@@ -451,9 +467,7 @@ class Mounted:
     def fsck(self):
         result = self._bed.run_tifs("fsck", self.uri, "-n", deadline_s=FSCK_DEADLINE_S)
         if result.returncode:
-            raise MountFailure(
-                f"tifs fsck {self.uri} -n: exit {result.returncode}:\n{result.stdout}"
-            )
+            raise MountFailure(f"tifs fsck {self.uri} -n: {result.returncode}:\n{result.stdout}")
         if self.device is None:
             return
         result = self._bed.run_tifs("volume", "check", self.device, deadline_s=FSCK_DEADLINE_S)
@@ -542,18 +556,9 @@ class Reference:
             bed.guard("mount", self.path)
             limits = [f"size={self._size.replace('MiB', 'm')}"] if self._size else []
             limits += [f"nr_inodes={self._inodes + 1}"] if self._inodes else []
-            subprocess.run(
-                [
-                    "mount",
-                    "-t",
-                    "tmpfs",
-                    "-o",
-                    ",".join(["nosuid", "nodev", *limits]),
-                    "tifs-test",
-                    self._whole,
-                ],
-                check=True,
-            )
+            flags = ",".join(["nosuid", "nodev", *limits])
+            command = ["mount", "-t", "tmpfs", "-o", flags, "tifs-test", self._whole]
+            subprocess.run(command, check=True)
 
     def mount(self, options=None):
         if options is not None:

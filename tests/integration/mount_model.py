@@ -33,7 +33,7 @@ def main():
             print(f"blocks of {block_size}: seeds from {arguments.seed} on, {runs} runs", flush=True)
             result = subprocess.run(
                 [arguments.program, f"--seed={arguments.seed}", f"--runs={runs}", f"--steps={STEPS}",
-                 plain, mounted.path],
+                 *(["--kernel-first"] if bed.tikv else []), plain, mounted.path],
                 stdin=subprocess.DEVNULL, timeout=RUN_DEADLINE_S, check=False,
             )
             failed += result.returncode != 0

@@ -292,6 +292,10 @@ class PosixCase(unittest.TestCase):
             return
         self.fail(f"gave {result!r}, should fail with {wanted}")
 
+    def needs_shared_mappings(self):
+        if self.bed.tikv:
+            self.skipTest("shared mappings are refused where nothing is cached")
+
     def need_program(self, name):
         if not shutil.which(name):
             self.skipTest(f"no program {name} (package {'acl' if 'facl' in name else name})")

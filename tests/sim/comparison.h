@@ -16,6 +16,9 @@ struct ComparisonOptions {
   bool holes = true;
   // Access times that were set by hand are compared.
   bool atimes = true;
+  // The kernel judges names and types before anybody asks for permissions: of two refusals with
+  // different reasons it may give the other one.
+  bool kernel_first = false;
 };
 
 // Why `actual` is not right where the oracle says `expected`; empty: it is.

@@ -1,7 +1,8 @@
 // Random sequences as system calls on directories of this machine and on the model: the same
 // results, errnos and trees. With a directory of ext4 among them the model itself is on trial, too.
 //
-//   directory_model [--seed=N] [--runs=N] [--steps=N] [--no-users] [--holes] DIRECTORY...
+//   directory_model [--seed=N] [--runs=N] [--steps=N] [--no-users] [--holes] [--kernel-first]
+//     DIRECTORY...
 //
 // Exits 1 at the first sequence that fails, shrunk; the directories are left empty.
 
@@ -31,6 +32,7 @@ struct Arguments {
   uint64_t steps = 300;
   bool users = true;
   bool holes = false;
+  bool kernel_first = false;
   std::vector<std::string> directories;
 };
 
@@ -69,6 +71,7 @@ std::string Comparer::Run(const std::vector<Operation>& operations) {
   comparison_.change_counters = false;
   comparison_.charges = false;
   comparison_.holes = arguments_.holes;
+  comparison_.kernel_first = arguments_.kernel_first;
   ManualClock clock;
   ModelOps model(ModelFs(clock, {64 << 10, arguments_.users}));
   PathTarget oracle(model);
@@ -145,6 +148,8 @@ int main(int argc, char** argv) {
       arguments.users = false;
     } else if (std::strcmp(argv[i], "--holes") == 0) {
       arguments.holes = true;
+    } else if (std::strcmp(argv[i], "--kernel-first") == 0) {
+      arguments.kernel_first = true;
     } else if (argv[i][0] == '/') {
       arguments.directories.emplace_back(argv[i]);
     } else {

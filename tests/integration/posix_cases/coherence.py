@@ -134,6 +134,7 @@ class DirectIoTest(PosixCase):
         self.assertEqual(self.read_file("f"), model)
 
     def test_direct_writes_and_mappings_agree(self):
+        self.needs_shared_mappings()
         fd, direct = self.open("f"), self.open_direct("f")
         size = 256 * KIB
         model = bytearray(size)
@@ -173,6 +174,7 @@ class DirectIoTest(PosixCase):
 
 class MappingTest(PosixCase):
     def test_a_shared_mapping_and_read_and_write_agree(self):
+        self.needs_shared_mappings()
         fd = self.open("f")
         os.write(fd, b"0" * 300 * KIB)
         with mmap.mmap(fd, 300 * KIB) as mapping:
@@ -186,7 +188,18 @@ class MappingTest(PosixCase):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         self.assertEqual(os.pread(fd, 6, 100000), b"mapped")
 
+    def test_where_nothing_is_cached_no_mapping_is_shared(self):
+        if not self.bed.tikv:
+            self.skipTest("the kernel caches here")
+        self.write_file("f", b"x" * 100)
+        fd = self.open("f")
+        self.assert_errno(errno.ENODEV, mmap.mmap, fd, 100)
+        self.assert_errno(errno.ENODEV, mmap.mmap, fd, 100, mmap.MAP_SHARED, mmap.PROT_READ)
+        with mmap.mmap(fd, 100, mmap.MAP_PRIVATE) as mapping:
+            self.assertEqual(mapping[:], b"x" * 100)
+
     def test_mappings_of_two_processes_agree(self):
+        self.needs_shared_mappings()
         fd = self.open("f")
         os.ftruncate(fd, 64 * KIB)
 
@@ -211,6 +224,7 @@ class MappingTest(PosixCase):
         self.assertEqual(os.pread(fd, 8, 0), b"original")
 
     def test_a_write_through_a_mapping_survives_close_and_moves_mtime(self):
+        self.needs_shared_mappings()
         fd = self.open("f")
         os.write(fd, b"x" * 10000)
         os.utime(fd, ns=(10**18, 10**18))
@@ -222,6 +236,7 @@ class MappingTest(PosixCase):
         self.assertEqual(self.read_file("f")[4999:5004], b"xnewx")
 
     def test_beyond_the_last_page_is_sigbus_and_its_rest_is_zeros(self):
+        self.needs_shared_mappings()
         fd = self.open("f")
         os.write(fd, b"x" * (PAGE + 10))
         with mmap.mmap(fd, PAGE + 10) as mapping:
@@ -248,6 +263,7 @@ class MappingTest(PosixCase):
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
     def test_mapping_needs_the_rights_of_the_descriptor(self):
+        self.needs_shared_mappings()
         self.write_file("f", b"x" * 100)
         reader = self.open("f", os.O_RDONLY)
         self.assert_errno(errno.EACCES, mmap.mmap, reader, 100, mmap.MAP_SHARED, mmap.PROT_WRITE)

@@ -61,7 +61,9 @@ class AccessTest(PosixCase):
         ):
             os.chmod(self.path("d"), mode)
             self.assertEqual(can(USER, self.path("d"), "l"), lists, oct(mode))
-            self.assertEqual(can(USER, self.path("d"), "x"), enters, oct(mode))
+            # Where the kernel leaves permissions to us, it asks nobody for "." itself.
+            if not self.bed.tikv:
+                self.assertEqual(can(USER, self.path("d"), "x"), enters, oct(mode))
             self.assertEqual(can(USER, self.path("d/f"), "r"), enters, oct(mode))
         self.assert_errno(errno.EACCES, in_child, os.mkdir, self.path("d/n"), user=USER)
         self.assert_errno(errno.EACCES, in_child, os.unlink, self.path("d/f"), user=USER)

@@ -175,6 +175,7 @@ class UnlinkedFileTest(PosixCase):
         self.assertEqual(os.pread(second, 2000, 0), b"a" * 1000)
 
     def test_an_unlinked_file_stays_mapped_without_a_descriptor(self):
+        self.needs_shared_mappings()
         fd = self.open("f")
         os.write(fd, b"m" * 100 * KIB)
         # Python's mmap keeps a descriptor of its own.

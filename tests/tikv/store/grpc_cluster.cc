@@ -6,6 +6,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -85,8 +86,9 @@ std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const std::optional<GrpcC
 
 class GrpcServer : public grpc::CallbackGenericService {
  public:
-  // On any free port if `address` ends in ":0".
-  GrpcServer(Cluster& cluster, Node node, const std::string& address,
+  // On any free port if `address` ends in ":0". Without a node it is the first of whichever kind a
+  // method is of.
+  GrpcServer(Cluster& cluster, std::optional<Node> node, const std::string& address,
              const std::shared_ptr<grpc::ServerCredentials>& credentials)
       : cluster_(cluster), node_(node) {
     grpc::ServerBuilder builder;
@@ -97,20 +99,24 @@ class GrpcServer : public grpc::CallbackGenericService {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
     builder.RegisterCallbackGenericService(this);
     server_ = builder.BuildAndStart();
-    CHECK(server_ != nullptr);
   }
-  ~GrpcServer() { server_->Shutdown(std::chrono::system_clock::now()); }
+  ~GrpcServer() {
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+  }
 
-  int port() const { return port_; }
+  // 0: the address could not be listened at.
+  int port() const { return server_ == nullptr ? 0 : port_; }
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
-    return new CallReactor(cluster_, node_, context->method());
+    const bool pd = context->method().starts_with("/pdpb.");
+    const Node first = {pd ? Node::Kind::kPd : Node::Kind::kStore, 0};
+    return new CallReactor(cluster_, node_.value_or(first), context->method());
   }
 
  private:
   Cluster& cluster_;
-  const Node node_;
+  const std::optional<Node> node_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -122,6 +128,7 @@ GrpcCluster::GrpcCluster(Cluster& cluster, std::optional<Tls> tls)
   for (size_t i = 0; i < cluster.stores(); ++i) nodes.push_back({Node::Kind::kStore, i});
   for (const Node node : nodes) {
     auto server = std::make_unique<GrpcServer>(cluster, node, "127.0.0.1:0", CredentialsOf(tls_));
+    CHECK(server->port() != 0);
     cluster.SetAddress(node, "127.0.0.1:" + std::to_string(server->port()));
     servers_[node] = std::move(server);
   }
@@ -138,6 +145,24 @@ void GrpcCluster::Start(Node node) {
   cluster_.Start(node);
   servers_[node] =
       std::make_unique<GrpcServer>(cluster_, node, cluster_.AddressOf(node), CredentialsOf(tls_));
+  CHECK(servers_[node]->port() != 0);
 }
+
+OneAddressServer::OneAddressServer(Cluster& cluster, const std::string& address)
+    : server_(std::make_unique<GrpcServer>(cluster, std::nullopt, address,
+                                           grpc::InsecureServerCredentials())) {
+  const std::string here =
+      address.substr(0, address.rfind(':') + 1) + std::to_string(server_->port());
+  for (size_t i = 0; i < Cluster::kPdMembers; ++i) {
+    cluster.SetAddress({Node::Kind::kPd, i}, here);
+  }
+  for (size_t i = 0; i < cluster.stores(); ++i) {
+    cluster.SetAddress({Node::Kind::kStore, i}, here);
+  }
+}
+
+OneAddressServer::~OneAddressServer() = default;
+
+int OneAddressServer::port() const { return server_->port(); }
 
 }  // namespace tifs::tikv_store

@@ -36,4 +36,20 @@ class GrpcCluster {
   std::map<Node, std::unique_ptr<GrpcServer>> servers_;
 };
 
+// Serves a cluster of one store, PD and the store, at one address: for other processes, that are to
+// be told of one address only.
+class OneAddressServer {
+ public:
+  // `address`: "HOST:PORT", port 0 for any that is free. `cluster` must outlive it, and gets it as
+  // the address of all its nodes.
+  OneAddressServer(Cluster& cluster, const std::string& address);
+  ~OneAddressServer();
+
+  // 0: the address could not be listened at.
+  int port() const;
+
+ private:
+  const std::unique_ptr<GrpcServer> server_;
+};
+
 }  // namespace tifs::tikv_store
