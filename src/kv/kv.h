@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -105,6 +106,9 @@ class Transaction {
   virtual Status Delete(std::string_view key) = 0;
   // Makes Commit conflict as if the key were written, without changing it.
   virtual Status Lock(std::string_view key) = 0;
+  // The transaction commits at `largest` in the store's order, or earlier, or not at all: then
+  // Commit answers kConflict. For stores that many share (Store::Ahead); others ignore it.
+  virtual void LimitCommit(Timestamp largest) { (void)largest; }
 
   // Atomically applies all that was put and deleted; visible to every Begin after it returns.
   // Durable after the store's next Sync, or at once where the store says so. Called once, last.
@@ -138,6 +142,23 @@ class Store {
   // Concurrent callers share the work. Errors: kIo (the store latches read-only).
   virtual Status Sync() = 0;
 
+  // For stores that many clients share, whose timestamps go with time: one that is handed out about
+  // `time` after `timestamp`. Nothing for a store that one process has to itself.
+  virtual std::optional<Timestamp> Ahead(Timestamp timestamp,
+                                         std::chrono::milliseconds time) const {
+    (void)timestamp;
+    (void)time;
+    return std::nullopt;
+  }
+  // Of a shared store: returns once no transaction whose LimitCommit is at most `limit` is under
+  // way any more, whoever began it: each has committed or never will, whatever of it still arrives.
+  // What is read afterwards is what stays. Errors: kUnavailable, also while the timestamps handed
+  // out have not passed `limit`.
+  virtual Status SettleUpTo(Timestamp limit) {
+    (void)limit;
+    return Error(ErrorCode::kNotSupported, "settle");
+  }
+
   virtual const Limits& limits() const = 0;
   virtual Result<SpaceUsage> Space() = 0;
   // Why the store refuses to write, empty while it does not.
@@ -163,6 +184,7 @@ class ForwardingTransaction : public Transaction {
   }
   Status Delete(std::string_view key) override { return base_->Delete(key); }
   Status Lock(std::string_view key) override { return base_->Lock(key); }
+  void LimitCommit(Timestamp largest) override { base_->LimitCommit(largest); }
   Status Commit() override { return base_->Commit(); }
   Result<bool> DetermineCommit() override { return base_->DetermineCommit(); }
   Timestamp begin_timestamp() override { return base_->begin_timestamp(); }
@@ -183,6 +205,11 @@ class ForwardingStore : public Store {
     return base_.GetLatest(key);
   }
   Status Sync() override { return base_.Sync(); }
+  std::optional<Timestamp> Ahead(Timestamp timestamp,
+                                 std::chrono::milliseconds time) const override {
+    return base_.Ahead(timestamp, time);
+  }
+  Status SettleUpTo(Timestamp limit) override { return base_.SettleUpTo(limit); }
   const Limits& limits() const override { return base_.limits(); }
   Result<SpaceUsage> Space() override { return base_.Space(); }
   std::string ReadOnlyReason() override { return base_.ReadOnlyReason(); }

@@ -40,11 +40,12 @@ void SweepKeys(RegionSender& sender, std::span<const std::string> keys, const Re
 }  // namespace
 
 Committer::Committer(const CommitParts& parts, Timestamp start_ts, std::chrono::nanoseconds started,
-                     std::vector<kvrpcpb::Mutation> mutations)
+                     std::vector<kvrpcpb::Mutation> mutations, Timestamp max_commit_ts)
     : parts_(parts),
       start_ts_(start_ts),
       started_(started),
       mutations_(std::move(mutations)),
+      max_commit_ts_(max_commit_ts),
       batch_bytes_(parts.environment.options.prewrite_bytes) {
   CHECK(!mutations_.empty());
   const auto can_lead = [](const kvrpcpb::Mutation& m) {
@@ -91,6 +92,9 @@ Status Committer::Commit(const std::shared_ptr<PendingTimestamp>& floor_asked) {
   Backoff backoff = parts_.environment.NewBackoff();
   ChooseWay();
   Status floor = ChooseFloor(floor_asked, backoff);
+  if (floor && IsBeyondLimit(floor_)) {
+    floor = Error(ErrorCode::kConflict, "tikv: commit", "beyond its limit");
+  }
   if (!floor) {
     outcome_ = Outcome::kFailed;  // nothing has been sent
     return floor;
@@ -158,6 +162,7 @@ void Committer::FillPrewrite(const PrewriteBatch& batch, bool one_phase,
   request.set_lock_ttl(TtlMs());
   request.set_txn_size(batch.items.size());
   request.set_min_commit_ts(floor_);
+  request.set_max_commit_ts(max_commit_ts_);
   request.set_use_async_commit(async_);
   request.set_try_one_pc(one_phase);
   for (const size_t item : batch.items) {
@@ -259,6 +264,10 @@ Status Committer::CommitPrimary(Backoff& backoff) {
   for (;;) {
     if (!commit_ts) {
       return attempted_ != 0 ? AskOutcome(backoff) : Failed(std::move(commit_ts).error());
+    }
+    // No try at it has been made: one that was would have been below the limit.
+    if (IsBeyondLimit(*commit_ts)) {
+      return Failed(Error(ErrorCode::kConflict, "tikv: commit", "beyond its limit"));
     }
     Result<RegionRef> region = parts_.sender.cache().Locate(primary_, backoff);
     if (!region) {

@@ -31,9 +31,10 @@ struct CommitParts {
 class Committer {
  public:
   // `mutations`: not empty, by key, each key once; keys of the cluster, their keyspace included.
-  // The transaction's snapshot is `start_ts`, which was taken at `started` on the clock.
+  // The transaction's snapshot is `start_ts`, which was taken at `started` on the clock; it commits
+  // at `max_commit_ts` at the latest (0: no limit).
   Committer(const CommitParts& parts, Timestamp start_ts, std::chrono::nanoseconds started,
-            std::vector<kvrpcpb::Mutation> mutations);
+            std::vector<kvrpcpb::Mutation> mutations, Timestamp max_commit_ts = 0);
 
   // As kv::Transaction::Commit; also kExists where a mutation demands that its key does not exist.
   // `floor`: a timestamp that was asked for after the caller's Commit was called, or nothing; asked
@@ -69,6 +70,9 @@ class Committer {
   void JudgeKeyError(const kvrpcpb::KeyError& error, Round& round);
   Status EndRound(Round& round, Backoff& backoff);
 
+  bool IsBeyondLimit(Timestamp commit_ts) const {
+    return max_commit_ts_ != 0 && commit_ts > max_commit_ts_;
+  }
   Status CommitPrimary(Backoff& backoff);
   // The primary, and keys that are committed by the same request.
   std::vector<std::string> KeysWithPrimary(const Region& region) const;
@@ -83,6 +87,7 @@ class Committer {
   const Timestamp start_ts_;
   const std::chrono::nanoseconds started_;
   const std::vector<kvrpcpb::Mutation> mutations_;
+  const Timestamp max_commit_ts_;
   std::vector<std::string> keys_;  // of the mutations
   std::string primary_;
   size_t primary_index_ = 0;

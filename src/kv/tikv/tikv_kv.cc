@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "kv/tikv/settle.h"
 #include "kv/tikv/tikv_transaction.h"
 
 namespace tifs::kv::tikv {
@@ -116,6 +117,17 @@ Result<std::optional<Value>> TikvKv::GetLatest(std::string_view key) {
   std::optional<std::string> found = TRY(latest.Get(parts_->keyspace.Encode(key), backoff));
   if (!found) return std::optional<Value>();
   return std::optional<Value>(Value(*std::move(found)));
+}
+
+std::optional<Timestamp> TikvKv::Ahead(Timestamp timestamp, std::chrono::milliseconds time) const {
+  constexpr int kLogicalBits = 18;
+  return timestamp + (static_cast<Timestamp>(time.count()) << kLogicalBits);
+}
+
+Status TikvKv::SettleUpTo(Timestamp limit) {
+  Backoff backoff = parts_->environment.NewBackoff();
+  return tikv::SettleUpTo(parts_->sender, parts_->resolver, parts_->oracle, parts_->keyspace, limit,
+                          backoff);
 }
 
 Result<SpaceUsage> TikvKv::Space() {

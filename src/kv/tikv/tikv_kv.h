@@ -33,6 +33,9 @@ class TikvKv : public Store {
   Result<std::unique_ptr<Transaction>> Begin() override;
   Result<std::optional<Value>> GetLatest(std::string_view key) override;
   Status Sync() override { return {}; }
+  std::optional<Timestamp> Ahead(Timestamp timestamp,
+                                 std::chrono::milliseconds time) const override;
+  Status SettleUpTo(Timestamp limit) override;
   const Limits& limits() const override { return kTikvLimits; }
   Result<SpaceUsage> Space() override;
   std::string ReadOnlyReason() override { return {}; }

@@ -195,7 +195,7 @@ Status TikvTransaction::Commit() {
     Backoff backoff = parts_.environment.NewBackoff();
     TRY(AtSnapshot(backoff));
   }
-  committer_.emplace(parts_, start_ts_, started_, Mutations());
+  committer_.emplace(parts_, start_ts_, started_, Mutations(), max_commit_ts_);
   return committer_->Commit(floor);
 }
 

@@ -30,6 +30,7 @@ class TikvTransaction : public Transaction {
   Status Put(std::string_view key, std::string_view value) override;
   Status Delete(std::string_view key) override;
   Status Lock(std::string_view key) override;
+  void LimitCommit(Timestamp largest) override { max_commit_ts_ = largest; }
   Status Commit() override;
   Result<bool> DetermineCommit() override;
   // Waits for the timestamp; 0 if it cannot be had.
@@ -47,7 +48,8 @@ class TikvTransaction : public Transaction {
   const std::shared_ptr<PendingTimestamp> pending_;
   WriteBuffer buffer_;
   std::optional<Snapshot> snapshot_;
-  Timestamp start_ts_ = 0;  // 0: not known yet
+  Timestamp start_ts_ = 0;       // 0: not known yet
+  Timestamp max_commit_ts_ = 0;  // 0: no limit
   std::optional<Committer> committer_;
   bool ended_ = false;
   bool committed_ = false;  // without a committer: there was nothing to commit

@@ -181,6 +181,11 @@ size_t Cluster::RegionCount() {
   return regions_.size();
 }
 
+size_t Cluster::CommitsBeyondLimit() {
+  MutexLock lock(mutex_);
+  return mvcc_.commits_beyond_limit();
+}
+
 size_t Cluster::LockCount() {
   MutexLock lock(mutex_);
   return mvcc_.LockCount();

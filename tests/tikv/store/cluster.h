@@ -76,6 +76,7 @@ class Cluster {
   size_t TotalCount() EXCLUDES(mutex_);
   size_t RegionCount() EXCLUDES(mutex_);
   size_t LockCount() EXCLUDES(mutex_);
+  size_t CommitsBeyondLimit() EXCLUDES(mutex_);
   Timestamp NewTimestamp() EXCLUDES(mutex_);
 
   // PD's, which the stores here do not act on: they keep all versions.

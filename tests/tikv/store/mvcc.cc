@@ -177,7 +177,8 @@ void Mvcc::PutLock(const kvrpcpb::PrewriteRequest& request, const kvrpcpb::Mutat
             .txn_size = request.txn_size(),
             .min_commit_ts = min_commit_ts,
             .async_commit = async_commit,
-            .secondaries = {}};
+            .secondaries = {},
+            .max_commit_ts = request.max_commit_ts()};
   if (async_commit && mutation.key() == request.primary_lock()) {
     lock.secondaries.assign(request.secondaries().begin(), request.secondaries().end());
   }
@@ -248,6 +249,8 @@ void Mvcc::Commit(const kvrpcpb::CommitRequest& request, kvrpcpb::CommitResponse
   for (const std::string& key : request.keys()) {
     KeyRecord& record = records_[key];
     if (record.lock && record.lock->start_ts == start_ts) {
+      const Timestamp limit = record.lock->max_commit_ts;
+      if (limit != 0 && request.commit_version() > limit) ++commits_beyond_limit_;
       CommitLock(record, request.commit_version());
     }
   }

@@ -27,6 +27,7 @@ struct Lock {
   Timestamp min_commit_ts = 0;
   bool async_commit = false;
   std::vector<std::string> secondaries;
+  Timestamp max_commit_ts = 0;  // 0: no limit
 };
 
 // A commit, or a rollback, which stands at its own start timestamp.
@@ -81,6 +82,9 @@ class Mvcc {
                 const std::string& end, kvrpcpb::ScanLockResponse& response);
 
   size_t LockCount() const;
+  // How many keys were committed beyond the largest timestamp that their prewrite allowed: in two
+  // phases it is the client that must not do so.
+  size_t commits_beyond_limit() const { return commits_beyond_limit_; }
 
  private:
   // How a transaction ended at a key, if it did: its commit timestamp, 0 for a rollback.
@@ -96,6 +100,7 @@ class Mvcc {
                bool async_commit, Timestamp min_commit_ts);
 
   std::map<std::string, KeyRecord> records_;
+  size_t commits_beyond_limit_ = 0;
 };
 
 void FillLock(const Lock& lock, const std::string& key, kvrpcpb::LockInfo& out);
