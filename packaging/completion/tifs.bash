@@ -94,14 +94,14 @@ _tifs() {
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      format | mount | umount | info | stats | fsck | gc | bench | list | volume)
+      format | mount | umount | info | stats | fsck | gc | bench | list | sessions | destroy | volume)
         command=${COMP_WORDS[i]}
         break
         ;;
     esac
   done
   if [ -z "$command" ]; then
-    COMPREPLY=($(compgen -W "format mount umount info stats fsck gc bench list volume --help --version" -- "$current"))
+    COMPREPLY=($(compgen -W "format mount umount info stats fsck gc bench list sessions destroy volume --help --version" -- "$current"))
     return
   fi
 
@@ -116,6 +116,8 @@ _tifs() {
     mount) options="--options --read-only --foreground -o" ;;
     umount) options="--lazy" ;;
     info | gc | list) options="--json" ;;
+    sessions) options="--evict --json" ;;
+    destroy) options="--name" ;;
     stats) options="--watch --interval --json" ;;
     fsck) options="--dry-run --yes --json -n -y" ;;
     bench) options="--size --files --json" ;;

@@ -24,6 +24,7 @@
 #include "cli/store_directory.h"
 #include "cli/store_volume.h"
 #include "fs/records.h"
+#include "fs/session_list.h"
 #include "fuse/libfuse.h"
 #include "fuse/server.h"
 
@@ -213,26 +214,9 @@ std::string LocalVolumeFileOf(const Uri& uri) {
 
 namespace {
 
-// Waits for a mount of this machine that is being unmounted; what else has it is refused.
-Status AwaitOthers(const Uri& uri, std::chrono::nanoseconds patience) {
-  Clock& clock = SystemClock();
-  const auto deadline = clock.Monotonic() + patience;
-  while (true) {
-    std::optional<OwnerRecord> other;
-    for (OwnerRecord& owner : TRY(ClusterOwnersOf(uri))) {
-      if (owner.pid != ::getpid() && owner.activity != "info") other = std::move(owner);
-    }
-    if (!other) return {};
-    if (clock.Monotonic() >= deadline || !EndsSoon(*other, uri)) return InUse(uri, *other);
-    clock.SleepFor(kClaimInterval);
-  }
-}
-
-Result<std::unique_ptr<ClaimedStore>> ClaimCluster(const Uri& uri, OwnerRecord record,
-                                                   std::chrono::nanoseconds patience) {
+// Of those who share a file system in a cluster each is a session, and none has it for itself.
+Result<std::unique_ptr<ClaimedStore>> ClaimCluster(const Uri& uri, OwnerRecord record) {
   ClusterAddress address = TRY(ParseClusterAddress(uri));
-  const bool looks_only = record.activity == "info";
-  if (!looks_only) TRY(AwaitOthers(uri, patience));
   auto owner = TRY(ClusterOwner::Claim(uri, std::move(record)));
   return std::unique_ptr<ClaimedStore>(
       std::make_unique<ClusterStore>(uri, std::move(address), std::move(owner)));
@@ -242,7 +226,7 @@ Result<std::unique_ptr<ClaimedStore>> ClaimCluster(const Uri& uri, OwnerRecord r
 
 Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, OwnerRecord record,
                                                  std::chrono::nanoseconds patience) {
-  if (IsCluster(uri)) return ClaimCluster(uri, std::move(record), patience);
+  if (IsCluster(uri)) return ClaimCluster(uri, std::move(record));
   const StoreState before = TRY(Inspect(uri));
   TRY(CheckState(uri, what, before));
   if (what == ClaimFor::kFormat) TRY(MakePlace(uri, before));
@@ -263,8 +247,26 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
       uri, std::move(volume), std::move(owner), before == StoreState::kAbsent));
 }
 
+std::string HostName() {
+  char name[256] = "";
+  (void)::gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
 Result<fs::CheckReport> CheckStore(ClaimedStore& store, fs::CheckOptions options) {
   if (TRY(fs::UsesExtents(store.store()))) options.data_file_bytes = TRY(store.DataFileBytes());
+  std::unique_ptr<fs::ExclusiveSession> alone;
+  if (options.repair && store.store().Ahead(0, {})) {
+    fs::SessionRecord record;
+    record.pid = static_cast<uint32_t>(::getpid());
+    record.host = HostName();
+    record.joined = SystemClock().RealTime();
+    auto begun = fs::ExclusiveSession::Begin(store.store(), SystemClock(), std::move(record));
+    if (!begun && begun.error().code() == ErrorCode::kBusy) {
+      return Error(ErrorCode::kBusy, "check", std::string(begun.error().detail()));
+    }
+    alone = TRY(std::move(begun));
+  }
   return fs::Check(store.store(), SystemClock(), options);
 }
 
@@ -297,6 +299,11 @@ Result<std::unique_ptr<fs::FileSystem>> OpenFileSystem(ClaimedStore& store, cons
   }
   if (error.code() == ErrorCode::kNotFound) {
     return NotFormatted(uri, "the store is not formatted");
+  }
+  if (error.code() == ErrorCode::kBusy) {
+    return Explained(error.code(), Escaped(uri.Subject()),
+                     fmt::format("it is being repaired or formatted ({})", Escaped(error.detail())),
+                     fmt::format("see 'tifs sessions {}'", ShellQuoted(uri.ToString())));
   }
   if (error.code() == ErrorCode::kNotSupported) {
     return Explained(error.code(), Escaped(uri.Subject()),
@@ -333,9 +340,18 @@ fs::CacheMode CacheModeOf(const Uri& uri) {
   return IsCluster(uri) ? fs::CacheMode::kStrict : fs::CacheMode::kExclusive;
 }
 
-fs::FileSystemOptions FileSystemOptionsOf(const MountOptions& options, const Uri& uri) {
+// Of a file system in a cluster this process is one of many that have it.
+void Share(const Uri& uri, const std::string& mount_point, fs::FileSystemOptions& options) {
+  options.shared = IsCluster(uri);
+  options.session.host = HostName();
+  options.session.mount_point = mount_point;
+}
+
+fs::FileSystemOptions FileSystemOptionsOf(const MountOptions& options, const Uri& uri,
+                                          const std::string& mount_point) {
   fs::FileSystemOptions result;
   result.cache_mode = CacheModeOf(uri);
+  Share(uri, mount_point, result);
   // The store itself can be written, so that `remount,rw` can do its work.
   result.read_only = false;
   result.sync = options.sync;
@@ -403,7 +419,7 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
                                                            const Uri& uri,
                                                            const std::string& mount_point,
                                                            const MountOptions& options) {
-  fs::FileSystemOptions file_system_options = FileSystemOptionsOf(options, uri);
+  fs::FileSystemOptions file_system_options = FileSystemOptionsOf(options, uri, mount_point);
   Status store_opened = store->Open(ClaimedStore::Mode::kWrite, options.memory_bytes);
   if (!store_opened && options.read_only && store_opened.error().code() == ErrorCode::kReadOnly) {
     file_system_options.read_only = true;
@@ -432,6 +448,8 @@ Result<std::unique_ptr<MountedFileSystem>> MountFileSystem(std::unique_ptr<Claim
 Result<std::unique_ptr<fs::FileSystem>> OpenUnmounted(ClaimedStore& store, const Uri& uri,
                                                       bool read_only) {
   fs::FileSystemOptions options;
+  options.cache_mode = CacheModeOf(uri);
+  Share(uri, "", options);
   options.read_only = read_only;
   options.background_thread = false;
   return OpenFileSystem(store, uri, options);

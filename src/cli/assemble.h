@@ -33,6 +33,8 @@ Result<std::unique_ptr<ClaimedStore>> ClaimStore(const Uri& uri, ClaimFor what, 
 Result<Uri> ParseStoreUri(std::string_view text);
 // Checks the file system in an open store (fs::Check). Errors are those of fs::Check, or explained.
 Result<fs::CheckReport> CheckStore(ClaimedStore& store, fs::CheckOptions options);
+// What sessions call this machine.
+std::string HostName();
 // Who has the store, if anybody; of a cluster's, of which several processes of this machine may
 // have it, the one that has it mounted at `mount_point`, or any mount. Errors are explained.
 Result<std::optional<OwnerRecord>> OwnerOf(const Uri& uri, const std::string& mount_point = {});

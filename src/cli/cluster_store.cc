@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/embedded_store.h"
 #include "cli/output.h"
+#include "fs/session_list.h"
 #include "kv/tikv/grpc_transport.h"
 
 namespace tifs::cli {
@@ -99,6 +100,22 @@ void ClusterStore::Close() {
   names_store_.reset();
 }
 
+Status ClusterStore::CloseForGood() {
+  // Who has found the name before finds no file system to join.
+  TRY(names_->SetState(*entry_, State::kDestroyed));
+  if (!kv_) TRY(OpenKeyspace());
+  Status closed = fs::CloseForGood(*kv_, SystemClock());
+  if (!closed && closed.error().code() == ErrorCode::kBusy) {
+    TRY(names_->SetState(*entry_, State::kReady));
+    return Explained(
+        ErrorCode::kBusy, Escaped(uri_.ToString()), Escaped(closed.error().detail()),
+        fmt::format("unmount it everywhere; see 'tifs sessions {}'", ShellQuoted(uri_.ToString())));
+  }
+  if (!closed && closed.error().code() != ErrorCode::kNotFound) return closed;
+  entry_->state = State::kDestroyed;
+  return {};
+}
+
 Status ClusterStore::DeleteKeys() {
   if (!kv_) TRY(OpenKeyspace());
   kv::TransactionRunner runner(*kv_, SystemClock());
@@ -119,11 +136,9 @@ Status ClusterStore::DeleteKeys() {
 }
 
 Status ClusterStore::Destroy() {
+  if (!entry_) return NotFormatted(uri_, "there is no file system of that name");
   const auto destroy = [&]() -> Status {
-    if (entry_->state == State::kReady) {
-      TRY(names_->SetState(*entry_, State::kDestroyed));
-      entry_->state = State::kDestroyed;
-    }
+    if (entry_->state == State::kReady) TRY(CloseForGood());
     TRY(DeleteKeys());
     TRY(names_->Remove(*entry_));
     entry_.reset();

@@ -49,6 +49,8 @@ class ClusterStore : public ClaimedStore {
   // The table of names, and what it says of ours.
   Status FindName();
   Status OpenKeyspace();
+  // Keeps out whoever would mount it. kBusy, explained: somebody has.
+  Status CloseForGood();
   // Deletes all keys of the file system.
   Status DeleteKeys();
   Error Explain(const Error& error) const;

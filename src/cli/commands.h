@@ -19,6 +19,8 @@ void AddFsckCommand(CLI::App& app, int& exit_code);
 void AddGcCommand(CLI::App& app, int& exit_code);
 void AddBenchCommand(CLI::App& app, int& exit_code);
 void AddListCommand(CLI::App& app, int& exit_code);
+void AddSessionsCommand(CLI::App& app, int& exit_code);
+void AddDestroyCommand(CLI::App& app, int& exit_code);
 void AddVolumeCommand(CLI::App& app, int& exit_code);
 
 // The commands that mount(8), umount(8), fsck(8) and mkfs(8) call: their manner of arguments, their

@@ -19,8 +19,9 @@
 namespace tifs::cli {
 namespace {
 
-constexpr std::array<std::string_view, 10> kCommands = {
-    "format", "mount", "umount", "info", "stats", "fsck", "gc", "bench", "list", "volume"};
+constexpr std::array<std::string_view, 12> kCommands = {"format", "mount",    "umount",  "info",
+                                                        "stats",  "fsck",     "gc",      "bench",
+                                                        "list",   "sessions", "destroy", "volume"};
 
 // Those below `tifs volume`.
 constexpr std::array<std::string_view, 12> kVolumeCommands = {
@@ -131,6 +132,8 @@ int RunCommandLine(const std::vector<std::string>& arguments) {
   AddGcCommand(app, exit_code);
   AddBenchCommand(app, exit_code);
   AddListCommand(app, exit_code);
+  AddSessionsCommand(app, exit_code);
+  AddDestroyCommand(app, exit_code);
   AddVolumeCommand(app, exit_code);
   try {
     // CLI11 takes them from the back.

@@ -21,13 +21,15 @@ Status Background::QueueLeftovers() {
   std::vector<Leftover> found;
   TRY(mount_.runner.Read([&](kv::Transaction& txn) -> Status {
     found.clear();
+    // So late they were there, for sessions to have seen them.
+    const kv::Timestamp seen_at = mount_.session != nullptr ? txn.begin_timestamp() : 0;
     const KeySpan span = mount_.schema.AllOf(Schema::Scope::kLeftover);
     return txn.Scan(span.range(), 0, kv::Direction::kForward,
                     [&](std::string_view key, std::string_view value) {
                       const auto parsed = mount_.schema.ParseLeftover(key);
                       const auto record = LeftoverRecord::Decode(value);
                       if (parsed && record) {
-                        found.push_back({parsed->begun, parsed->inode, record->kind});
+                        found.push_back({parsed->begun, parsed->inode, record->kind, seen_at});
                       } else {
                         LogError("corrupt leftover; fsck mends it");
                       }
@@ -87,6 +89,7 @@ void Background::PlanTidy(std::optional<std::chrono::nanoseconds>& tidy_at) {
 
 Result<bool> Background::RunStep() {
   MutexLock lock(step_mutex_);
+  if (mount_.session != nullptr && TRY(SessionStep())) return true;
   if (mount_.read_only) return false;
   busy_ = true;
   Result<bool> more = true;
@@ -100,22 +103,87 @@ Result<bool> Background::RunStep() {
 }
 
 Result<bool> Background::ReclaimOne() {
-  const std::optional<Leftover> leftover = mount_.leftovers.Pop();
+  std::optional<Leftover> leftover = mount_.leftovers.Pop();
   if (!leftover) return false;
+  if (mount_.session != nullptr && leftover->kind == LeftoverKind::kOrphan) {
+    Result<bool> seen = IsSeenByAll(*leftover);
+    if (!seen) {
+      mount_.leftovers.Push(*leftover);
+      return std::move(seen).error();
+    }
+    if (!*seen) return true;
+  }
   const OpContext context;
-  Result<bool> done =
+  Result<ops::Reclaimed> done =
       Mutate(mount_, context, [&](Operation& op) { return ops::ReclaimStep(op, *leftover); });
   if (!done) {
     // A corrupt inode is left to fsck; all else is tried again.
     if (done.error().code() != ErrorCode::kCorrupt) mount_.leftovers.Push(*leftover);
     return std::move(done).error();
   }
-  if (!*done) {
+  if (mount_.session != nullptr && !mount_.handles.IsOpen(leftover->inode)) {
+    mount_.session->ForgetHold(leftover->inode);
+  }
+  if (*done == ops::Reclaimed::kMore) {
     mount_.leftovers.Push(*leftover);
-  } else if (leftover->kind == LeftoverKind::kOrphan) {
+  } else if (*done == ops::Reclaimed::kDone && leftover->kind == LeftoverKind::kOrphan) {
     mount_.metrics.reclaimed_inodes.Add();
   }
   return true;
+}
+
+// --- sessions ---
+
+Result<bool> Background::IsSeenByAll(Leftover& orphan) {
+  Session& session = *mount_.session;
+  if (orphan.seen_at == 0) orphan.seen_at = TRY(session.Now());
+  if (session.AllHaveSeen(orphan.seen_at)) return true;
+  {
+    MutexLock lock(waiting_mutex_);
+    waiting_.push_back(orphan);
+  }
+  // Alone, it is only our own heartbeat that is missing.
+  if (session.is_alone()) session.WantBeat();
+  return false;
+}
+
+Result<bool> Background::SessionStep() {
+  Session& session = *mount_.session;
+  if (TRY(session.EndOneDead())) return true;
+  if (session.TakeAdoption() && !mount_.read_only) TRY(QueueLeftovers());
+  if (session_moved_.exchange(false)) TRY(mount_.space.MaintainReservation());
+  if (session.has_thread() && !session.is_alone()) return false;
+  // Nobody else would make the heartbeat that these wait for, or not so soon.
+  size_t waits = 0;
+  {
+    MutexLock lock(waiting_mutex_);
+    waits = waiting_.size();
+  }
+  if (waits == 0 || mount_.leftovers.size() > 0) return false;
+  TRY(session.Beat());
+  MutexLock lock(waiting_mutex_);
+  return waiting_.size() < waits;
+}
+
+void Background::SessionMoved() {
+  mount_.inode_allocator.SetShard(
+      static_cast<uint16_t>(mount_.session->id().value % Schema::kInodeShards));
+  {
+    MutexLock lock(waiting_mutex_);
+    std::erase_if(waiting_, [this](const Leftover& orphan) {
+      if (!mount_.session->AllHaveSeen(orphan.seen_at)) return false;
+      mount_.leftovers.Push(orphan);
+      return true;
+    });
+  }
+  session_moved_ = true;
+  mount_.leftovers.Wake();
+}
+
+void Background::SessionDied() { mount_.space.StartAnew(); }
+
+void Background::ClosedUnlinked(InodeNumber inode, kv::Timestamp begun) {
+  mount_.leftovers.Push({begun, inode, LeftoverKind::kOrphan});
 }
 
 void Background::FreeSpace() {

@@ -5,16 +5,10 @@
 
 #include "base/coding.h"
 #include "fs/check_paths.h"
-#include "fs/inode_allocator.h"
 #include "fs/lost_and_found.h"
 
 namespace tifs::fs {
 namespace {
-
-// Numbers up to here are handed out; those of a store that is sound are smaller.
-constexpr uint64_t kMaxNextInode = UINT64_MAX / 2;
-// How far the next inode number is moved beyond those in use, should some have been lost.
-constexpr uint64_t kInodeGap = 1 << 20;
 
 // More than a file can be charged: no disk below has ever had the room.
 constexpr uint64_t kMaxChargeBytes = uint64_t{1} << 52;
@@ -81,6 +75,7 @@ Status CheckRound::Run(CheckReport& report) {
   for (const Inode& inode : inodes_) CheckInode(inode);
   CheckReachable();
   for (const Inode& inode : inodes_) CheckCounts(inode);
+  TRY(ScanSessions());
   TRY(CheckUsage(report));
   TRY(CheckNextInode());
   TRY(ScanDeferred());
@@ -172,6 +167,8 @@ Result<bool> CheckRound::Correct(InodeRecord& record) {
   };
   set(record.mode, (record.mode & 07777) | TRY(TypeOf(record)));
   set(record.flags, record.flags & InodeRecord::kKnownFlags);
+  // What has links is not being deleted.
+  if (record.nlink > 0) set(record.flags, record.flags & ~uint32_t{InodeRecord::kReclaimed});
   if ((record.mode & S_IFMT) == 0) return true;  // the rest once its type is known
   if (record.number == kRootInode) {
     set(record.parent, kRootInode);
@@ -423,45 +420,6 @@ void CheckRound::CheckCounts(const Inode& inode) {
              return records.StoreInode(record);
            });
   }
-}
-
-Status CheckRound::CheckUsage(CheckReport& report) {
-  for (const Inode& inode : inodes_) report.used_bytes += inode.charged;
-  const UsageRecord right{report.used_bytes, inodes_.size(), true};
-  const std::optional<kv::Value> value = TRY(txn_.Get(schema_.Usage()));
-  const Result<UsageRecord> stored =
-      value ? UsageRecord::Decode(value->view()) : Result<UsageRecord>(UsageRecord());
-  const bool exactly =
-      stored.ok() && stored->bytes == right.bytes && stored->inodes == right.inodes;
-  const bool bounded = stored.ok() && !stored->exact && stored->bytes >= right.bytes &&
-                       stored->inodes >= right.inodes;
-  if (!exactly && !bounded) {
-    Report(Kind::kCount, "wrong usage count", {},
-           [right, key = schema_.Usage()](RecordStore& records) {
-             return records.transaction().Put(key, right.Encode());
-           });
-  }
-  return {};
-}
-
-Status CheckRound::CheckNextInode() {
-  // Larger ones are never handed out.
-  const auto beyond =
-      std::ranges::upper_bound(inodes_, kMaxNextInode - kInodeGap, {}, &Inode::number);
-  const uint64_t highest = beyond == inodes_.begin() ? kRootInode.value : (beyond - 1)->number;
-  const std::optional<kv::Value> value = TRY(txn_.Get(schema_.NextInode()));
-  const Result<uint64_t> next =
-      value ? DecodeNextInode(value->view()) : Result<uint64_t>(uint64_t{0});
-  const char* wrong = nullptr;
-  if (!next || *next <= highest) wrong = "the next inode number is in use";
-  if (next && *next > kMaxNextInode) wrong = "the next inode number is beyond all that can be";
-  if (wrong != nullptr) {
-    Report(Kind::kMalformed, wrong, {},
-           [next = highest + kInodeGap, key = schema_.NextInode()](RecordStore& records) {
-             return records.transaction().Put(key, EncodeNextInode(next));
-           });
-  }
-  return {};
 }
 
 }  // namespace tifs::fs

@@ -34,6 +34,7 @@ namespace tifs::fs {
 //
 // check_round.cc: inodes and what is counted. check_round_entries.cc: entries, and the inodes that
 // they should lead to. check_round_contents.cc: blocks, attributes, leftovers, other keys.
+// check_round_usage.cc: sessions, and what is counted for all.
 class CheckRound {
  public:
   enum class Kind : uint8_t { kSharedSlot, kMalformed, kUnreachable, kCount };
@@ -154,8 +155,13 @@ class CheckRound {
   void CheckAttributes(const Inode& inode);
   void CheckCounts(const Inode& inode);
   void CheckReachable();
+
+  // --- check_round_usage.cc ---
+  Status ScanSessions();
   Status CheckUsage(CheckReport& report);
   Status CheckNextInode();
+  // Checks the next number of a shard, of which `highest` is in use.
+  void CheckNextInodeOf(uint16_t shard, const std::optional<kv::Value>& value, uint64_t highest);
 
   // --- check_round_entries.cc ---
   // What takes an inode's place that cannot be read or is not there. Null: too many are lost.
@@ -201,6 +207,7 @@ class CheckRound {
   std::map<uint64_t, InodeRecord> untyped_;
   std::map<uint64_t, Lost> lost_;
   std::vector<Misplaced> misplaced_;
+  std::unordered_set<uint64_t> sessions_;
   SparseSlots slots_;
   std::unordered_set<uint64_t> shared_slots_;
   std::vector<Problem> problems_;

@@ -338,17 +338,20 @@ Status CheckRound::ScanDeferred() {
 }
 
 Status CheckRound::ScanUnknown() {
-  static constexpr std::array kScopes = {Schema::Scope::kInode,    Schema::Scope::kBlock,
-                                         Schema::Scope::kDentry,   Schema::Scope::kXattr,
-                                         Schema::Scope::kLeftover, Schema::Scope::kDeferred};
+  static constexpr std::array kScopes = {
+      Schema::Scope::kInode,    Schema::Scope::kBlock, Schema::Scope::kHold,
+      Schema::Scope::kDentry,   Schema::Scope::kXattr, Schema::Scope::kSession,
+      Schema::Scope::kLeftover, Schema::Scope::kUsage, Schema::Scope::kDeferred};
   const auto is_known = [&](std::string_view key) {
     return std::ranges::any_of(kScopes, [&](Schema::Scope scope) {
       const KeySpan span = schema_.AllOf(scope);
       return span.begin.view() <= key && key < span.end.view();
     });
   };
-  const std::array<Key, 4> single = {schema_.Meta(), schema_.NextInode(), schema_.Tree(),
-                                     schema_.Usage()};
+  std::vector<Key> single = {schema_.Meta(), schema_.Tree(), schema_.NextSession()};
+  for (uint16_t shard = 0; shard < Schema::kInodeShards; ++shard) {
+    single.push_back(schema_.NextInode(shard));
+  }
   // The scopes lie in order: only what is between and after them is read.
   std::string from(schema_.Everything().begin.view());
   const std::string end(schema_.Everything().end.view());

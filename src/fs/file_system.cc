@@ -36,7 +36,11 @@ Status FileSystemOptions::Validate() const {
   if (!subdirectory.starts_with('/')) {
     return Error(ErrorCode::kInvalid, "subdir", "is an absolute path");
   }
-  return {};
+  if (!shared) return {};
+  if (cache_mode == CacheMode::kExclusive) {
+    return Error(ErrorCode::kInvalid, "open", "a shared file system is strict");
+  }
+  return session.Validate();
 }
 
 Result<bool> UsesExtents(kv::Store& store) {
@@ -59,6 +63,9 @@ Result<std::unique_ptr<FileSystem>> FileSystem::Open(kv::Store& store, Clock& cl
                                                      std::unique_ptr<BlockStore> blocks) {
   TRY(options.Validate());
   const MetaRecord meta = TRY(LoadMeta(store));
+  if (options.shared && !store.Ahead(0, options.session.timeout)) {
+    return Error(ErrorCode::kNotSupported, "open", "the store is for one process");
+  }
   if ((meta.read_only_compatible & ~MetaRecord::kKnownReadOnlyCompatible) != 0 &&
       !options.read_only) {
     return Error(ErrorCode::kReadOnly, "meta", "it uses features that this release may only read");
@@ -90,6 +97,7 @@ Result<CreatedFile> FileSystem::Create(const OpContext& context, InodeNumber par
       core_->Release(new_inode.number, handle);
       return std::move(entry).error();
     }
+    core_->mount.handles.Confirm(new_inode.number);
     return CreatedFile{*entry, core_->Opened(handle)};
   });
 }
@@ -326,7 +334,8 @@ Status FileSystem::RemoveXattr(const OpContext& context, InodeNumber inode, std:
 
 Result<FileSystemUsage> FileSystem::Statfs() {
   return core_->Measured(Op::kStatfs, [&]() -> Result<FileSystemUsage> {
-    const MountState& mount = core_->mount;
+    MountState& mount = core_->mount;
+    TRY(mount.space.RefreshOthers());
     const kv::SpaceUsage below = TRY(core_->mount.store.Space());
     const SpaceAccount::Limits& limits = mount.space.limits();
     const uint64_t total = limits.bytes != 0 ? limits.bytes : below.total_bytes;
@@ -359,7 +368,9 @@ Status FileSystem::SetReadOnly(bool read_only) {
 
 Result<FileSystemInfo> FileSystem::Info() {
   MountState& mount = core_->mount;
+  TRY(mount.space.RefreshOthers());
   FileSystemInfo info;
+  if (mount.session != nullptr) info.session = mount.session->id().value;
   info.uuid = mount.meta.UuidText();
   info.name = mount.meta.name;
   info.format_version = mount.meta.format_version;
@@ -381,5 +392,9 @@ const kv::TransactionMetrics& FileSystem::transaction_metrics() const {
 }
 
 Result<bool> FileSystem::RunBackgroundStep() { return core_->background.RunStep(); }
+
+Status FileSystem::Beat() {
+  return core_->mount.session == nullptr ? OkStatus() : core_->mount.session->Beat();
+}
 
 }  // namespace tifs::fs

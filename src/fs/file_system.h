@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "fs/op_context.h"
+#include "fs/session.h"
 #include "fs/types.h"
 #include "kv/kv.h"
 #include "kv/run_transaction.h"
@@ -60,6 +61,10 @@ struct FileSystemOptions {
   // The caller says with Forget which inodes it no longer knows: until then stat of a directory
   // that was removed here answers.
   bool caller_forgets = false;
+  // Others may have the file system mounted at the same time: this mount becomes a session. For
+  // stores that many share (kv::Store::Ahead) and for them always.
+  bool shared = false;
+  SessionOptions session;
   // Reclaim and clear in the background. Off: only through RunBackgroundStep, for tests.
   bool background_thread = true;
   kv::RetryOptions retry;
@@ -103,6 +108,7 @@ struct FileSystemInfo {
   uint64_t orphans = 0;  // waiting to be reclaimed, as far as is known
   uint64_t open_handles = 0;
   std::string read_only_reason;
+  uint64_t session = 0;  // this mount's; 0: there are none
 };
 
 // Operations that are counted and timed, in the order of FileSystem's methods.
@@ -274,8 +280,11 @@ class FileSystem {
   const kv::TransactionMetrics& transaction_metrics() const;
 
   // One bounded step of background work (clearing, reclaiming, counting). False: there is none
-  // left.
+  // left, or what is left waits for other sessions.
   Result<bool> RunBackgroundStep();
+  // One heartbeat, where there are sessions; for tests, and to have the others' news at once.
+  // kStale: this one was declared dead; the next call joins anew.
+  Status Beat();
 
  private:
   class Core;

@@ -24,6 +24,13 @@ class FileSystem::Core {
     mount.read_only = mount.options.read_only;
   }
 
+  ~Core() {
+    // Its thread tells the background.
+    if (mount.session != nullptr) mount.session->Stop();
+  }
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
   // Times and counts an operation.
   template <typename Body>
   auto Measured(Op op, Body&& body) {
@@ -44,6 +51,14 @@ class FileSystem::Core {
   auto Change(const OpContext& context, Body&& body) -> std::invoke_result_t<Body&, Operation&> {
     auto result = Mutate(mount, context, body);
     if (!result && result.error().code() == ErrorCode::kNoSpace && MayFreeSpace()) {
+      background.FreeSpace();
+      result = Mutate(mount, context, body);
+    }
+    // Others may give back what they have reserved, with their next heartbeats.
+    const auto give_up = mount.clock.Monotonic() + kRoomPatience;
+    while (!result && result.error().code() == ErrorCode::kNoSpace && MayGetRoom() &&
+           mount.clock.Monotonic() < give_up) {
+      mount.clock.SleepFor(kRoomInterval);
       background.FreeSpace();
       result = Mutate(mount, context, body);
     }
@@ -169,6 +184,7 @@ class FileSystem::Core {
       Release(inode, handle);
       return std::move(checked).error();
     }
+    mount.handles.Confirm(inode);
     return handle;
   }
 
@@ -203,9 +219,23 @@ class FileSystem::Core {
     }
     TRY(mount.blocks->Attach(mount.store, mount.schema, mount.meta.block_size_bytes,
                              mount.read_only));
+    if (mount.session == nullptr) return StartWork();
+    TRY(mount.session->Join());
+    mount.session->Start(background);
+    background.SessionMoved();
+    Status started = StartWork();
+    if (!started) {
+      mount.session->Stop();
+      (void)mount.session->Leave({});
+    }
+    return started;
+  }
+
+  Status StartWork() {
     TRY(ResolveSubdirectory());
     TRY(mount.space.Open(mount.read_only));
-    if (!mount.read_only) TRY(background.QueueLeftovers());
+    // With sessions, others may be at it: whoever is the first looks for what nobody has in hand.
+    if (!mount.read_only && mount.session == nullptr) TRY(background.QueueLeftovers());
     if (mount.options.background_thread) background.Start();
     return {};
   }
@@ -213,6 +243,15 @@ class FileSystem::Core {
   Status Close() {
     if (std::exchange(closed_, true)) return {};
     background.Stop();
+    Status settled = SettleAll();
+    if (mount.session == nullptr) return settled;
+    mount.session->Stop();
+    Status left = mount.session->Leave(mount.space.UsedExactly());
+    TRY(std::move(settled));
+    return left;
+  }
+
+  Status SettleAll() {
     if (mount.read_only) return {};
     // What was not durable when the store failed never will be.
     if (std::string reason = mount.store.ReadOnlyReason(); !reason.empty()) {
@@ -239,6 +278,12 @@ class FileSystem::Core {
     return mount.space.needs_recount() || mount.leftovers.size() > 0 || background.busy() ||
            mount.blocks->HasReleased();
   }
+
+  bool MayGetRoom() const { return mount.session != nullptr && !mount.session->is_alone(); }
+
+  // How long an operation that finds no room waits for it, and how often it looks.
+  static constexpr auto kRoomPatience = std::chrono::seconds(5);
+  static constexpr auto kRoomInterval = std::chrono::milliseconds(250);
 
   bool closed_ = false;
 };

@@ -289,14 +289,49 @@ TEST_F(FsCheckTest, DeletesLeftoversThatAreNone) {
 
 TEST_F(FsCheckTest, DeletesKeysThatNoReleaseOfTheseFeaturesHas) {
   Put(std::string("\0other", 6), "");
-  Put("\x03what", "");
-  Put("\x06what", "");
   Put("\x07what", "");
-  Put(std::string("\x09\0\0\0\0\0\0\0\1", 9), UsageRecord{}.Encode());
   Put("\x0bwhat", "");
   Put("\xf0last", "");
-  EXPECT_EQ(Run(false).finding_count, 7u);
+  EXPECT_EQ(Run(false).finding_count, 4u);
   ExpectFoundAndMended("unknown key");
+}
+
+TEST_F(FsCheckTest, DeletesWhatSessionsLeftThatAreNotThere) {
+  Put("\x03what", "");
+  ExpectFoundAndMended("hold of nobody or on nothing");
+  Put(schema_->Hold(file_, 7), "\x01");
+  ExpectFoundAndMended("hold of nobody or on nothing");
+  Put("\x06what", "");
+  ExpectFoundAndMended("corrupt session");
+  Put(schema_->Session(7), "\x01");
+  ExpectFoundAndMended("corrupt session");
+  Put(schema_->Usage(7), ReservationRecord{1, 1, 1, 1}.Encode());
+  ExpectFoundAndMended("reservation of nobody");
+  Put(schema_->SettledUsage(), SettledRecord{1, 1, true, 0}.Encode());
+  ExpectFoundAndMended("wrong usage count");
+  Put(schema_->SettledUsage(), "\x01");
+  ExpectFoundAndMended("wrong usage count");
+}
+
+TEST_F(FsCheckTest, FindsNothingWrongWithASession) {
+  Put(schema_->Session(7), SessionRecord{}.Encode());
+  Put(schema_->Hold(file_, 7), "\x01");
+  Put(schema_->Usage(7), ReservationRecord{1 << 20, 100, 0, 0}.Encode());
+  Put(schema_->SettledUsage(), SettledRecord{0, 0, true, 0}.Encode());
+  EXPECT_EQ(Run(false).finding_count, 0u);
+  // Less than what is in use.
+  Put(schema_->SettledUsage(), SettledRecord{-(int64_t{1} << 30), 0, true, 0}.Encode());
+  EXPECT_EQ(Run(false).finding_count, 1u);
+}
+
+TEST_F(FsCheckTest, MendsTheNextInodeNumberOfAShard) {
+  const uint64_t first = uint64_t{3} << Schema::kInodeShardBits;
+  Put(schema_->NextInode(3), EncodeNextInode(first + 10));
+  EXPECT_EQ(Run(false).finding_count, 0u);
+  for (const uint64_t wrong : {first - 1, uint64_t{1} << 62}) {
+    Put(schema_->NextInode(3), EncodeNextInode(wrong));
+    ExpectFoundAndMended("the next inode number");
+  }
 }
 
 TEST_F(FsCheckTest, MendsTheKeyOfMoves) {

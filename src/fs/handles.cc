@@ -52,6 +52,27 @@ bool HandleTable::KeepsUnlinked(InodeNumber inode) const {
   return it != shard.inodes.end() && it->second.unlinked.has_value();
 }
 
+void HandleTable::Confirm(InodeNumber inode) {
+  Shard& shard = ShardOf(inode);
+  MutexLock lock(shard.mutex);
+  const auto it = shard.inodes.find(inode.value);
+  if (it != shard.inodes.end()) it->second.confirmed = true;
+}
+
+bool HandleTable::IsConfirmed(InodeNumber inode) const {
+  const Shard& shard = ShardOf(inode);
+  MutexLock lock(shard.mutex);
+  const auto it = shard.inodes.find(inode.value);
+  return it != shard.inodes.end() && it->second.confirmed;
+}
+
+bool HandleTable::IsOpen(InodeNumber inode) const {
+  const Shard& shard = ShardOf(inode);
+  MutexLock lock(shard.mutex);
+  const auto it = shard.inodes.find(inode.value);
+  return it != shard.inodes.end() && it->second.handles > 0;
+}
+
 bool HandleTable::BeginDelete(InodeNumber inode) {
   Shard& shard = ShardOf(inode);
   MutexLock lock(shard.mutex);

@@ -36,6 +36,11 @@ class HandleTable {
   bool MarkUnlinked(InodeNumber inode, kv::Timestamp begun);
   // Whether the inode is open and marked so: then it stays until its last Remove.
   bool KeepsUnlinked(InodeNumber inode) const;
+  // The handle has been found to be right: its inode may be opened again, whatever comes.
+  void Confirm(InodeNumber inode);
+  // Whether a handle of the inode was confirmed and some handle has been open ever since.
+  bool IsConfirmed(InodeNumber inode) const;
+  bool IsOpen(InodeNumber inode) const;
   // False if the inode is open or being deleted; else no Add succeeds until EndDelete.
   bool BeginDelete(InodeNumber inode);
   void EndDelete(InodeNumber inode);
@@ -47,6 +52,7 @@ class HandleTable {
     uint32_t handles = 0;
     std::optional<kv::Timestamp> unlinked;
     bool deleting = false;
+    bool confirmed = false;
   };
   struct Shard {
     mutable Mutex mutex;

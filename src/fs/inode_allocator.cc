@@ -22,15 +22,38 @@ Result<uint64_t> DecodeNextInode(std::string_view value) {
   return next;
 }
 
+void InodeAllocator::SetShard(uint16_t shard) {
+  MutexLock lock(mutex_);
+  shard_ = shard;
+}
+
+Result<uint64_t> InodeAllocator::FirstOf(kv::Transaction& txn, uint16_t shard) const {
+  if (shard == 0) return Error(ErrorCode::kCorrupt, "next inode is missing");
+  const uint64_t begin = uint64_t{shard} << Schema::kInodeShardBits;
+  const uint64_t end = begin + (uint64_t{1} << Schema::kInodeShardBits);
+  // Not one that is in use, should the record have been lost.
+  uint64_t first = begin + 1;
+  const Key low = schema_.Inode({begin});
+  const Key high = schema_.Inode({end});
+  TRY(txn.Scan({low, high}, 1, kv::Direction::kBackward, [&](std::string_view key, auto) {
+    if (const auto parsed = schema_.ParseInode(key)) first = parsed->inode.value + 1;
+    return false;
+  }));
+  return first;
+}
+
 Result<InodeNumber> InodeAllocator::Allocate() {
   MutexLock lock(mutex_);
   if (next_ == end_) {
+    const uint16_t shard = shard_;
     next_ = TRY(runner_.Run([&](kv::Transaction& txn) -> Result<uint64_t> {
-      const std::optional<kv::Value> value = TRY(txn.Get(schema_.NextInode()));
-      if (!value) return Error(ErrorCode::kCorrupt, "next inode is missing");
-      const uint64_t first = TRY(DecodeNextInode(value->view()));
-      if (first > UINT64_MAX / 2) return Error(ErrorCode::kNoSpace, "inode numbers");
-      TRY(txn.Put(schema_.NextInode(), EncodeNextInode(first + kRange)));
+      const Key key = schema_.NextInode(shard);
+      const std::optional<kv::Value> value = TRY(txn.Get(key));
+      const uint64_t first = TRY(value ? DecodeNextInode(value->view()) : FirstOf(txn, shard));
+      const bool used_up =
+          shard == 0 ? first > UINT64_MAX / 2 : first >> Schema::kInodeShardBits != shard;
+      if (used_up) return Error(ErrorCode::kNoSpace, "inode numbers");
+      TRY(txn.Put(key, EncodeNextInode(first + kRange)));
       return first;
     }));
     end_ = next_ + kRange;

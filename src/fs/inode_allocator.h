@@ -11,22 +11,30 @@
 namespace tifs::fs {
 
 // Hands out inode numbers, never one twice: takes them from the store in ranges, each range in a
-// transaction of its own. What a crash leaves of a range is never used. Safe for several threads.
+// transaction of its own. What a crash leaves of a range is never used. Several mounts take theirs
+// from shards of the numbers, so that new files do not all lie next to each other. Safe for several
+// threads.
 class InodeAllocator {
  public:
   InodeAllocator(kv::TransactionRunner& runner, const Schema& schema)
       : runner_(runner), schema_(schema) {}
 
   Result<InodeNumber> Allocate();
+  // Where the next range is taken from: below Schema::kInodeShards.
+  void SetShard(uint16_t shard);
 
  private:
   static constexpr uint64_t kRange = 8192;
+
+  // The first number of a shard that nobody has taken one from.
+  Result<uint64_t> FirstOf(kv::Transaction& txn, uint16_t shard) const;
 
   kv::TransactionRunner& runner_;
   const Schema& schema_;
   Mutex mutex_;
   uint64_t next_ GUARDED_BY(mutex_) = 0;
   uint64_t end_ GUARDED_BY(mutex_) = 0;
+  uint16_t shard_ GUARDED_BY(mutex_) = 0;
 };
 
 // The value of Schema::NextInode: the first number that was never handed to a range.

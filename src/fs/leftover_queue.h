@@ -17,6 +17,8 @@ struct Leftover {
   kv::Timestamp begun = 0;
   InodeNumber inode;
   LeftoverKind kind = LeftoverKind::kOrphan;
+  // With sessions: a timestamp at which it was there; 0: none is known yet.
+  kv::Timestamp seen_at = 0;
 };
 
 // Leftovers that may be worked on now. Safe for several threads.

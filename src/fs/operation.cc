@@ -50,7 +50,9 @@ void Operation::WasRead(const InodeRecord& inode) {
 }
 
 Status Operation::Unlinked(InodeRecord& inode) {
-  if (IsSmall(inode, mount.meta.block_size_bytes) && mount.handles.BeginDelete(inode.number)) {
+  // Where others may have it open, an orphan is all that it can become.
+  if (mount.session == nullptr && IsSmall(inode, mount.meta.block_size_bytes) &&
+      mount.handles.BeginDelete(inode.number)) {
     deleting_.push_back(inode.number);
     if (inode.Has(InodeRecord::kHasBlocks)) {
       TRY(mount.blocks->Zero(blocks, inode, 0, kDeleteAtOnceBlocks * mount.meta.block_size_bytes));

@@ -16,6 +16,7 @@
 #include "fs/records.h"
 #include "fs/removed_directories.h"
 #include "fs/schema.h"
+#include "fs/session.h"
 #include "fs/space_account.h"
 #include "kv/run_transaction.h"
 
@@ -33,7 +34,12 @@ struct MountState {
         runner(the_store, the_clock, options.retry),
         inode_allocator(runner, schema),
         space(runner, schema, {the_meta.capacity_bytes, the_meta.max_inodes}),
-        blocks(std::move(the_blocks)) {}
+        blocks(std::move(the_blocks)) {
+    if (!options.shared) return;
+    session = std::make_unique<Session>(the_store, the_clock, schema, handles, options.session);
+    space.Share(*session);
+    runner.SetAdmission([this](kv::Transaction& txn) { return session->Admit(txn); });
+  }
 
   kv::Store& store;
   Clock& clock;
@@ -59,12 +65,17 @@ struct MountState {
     return content_latches[inode.value % content_latches.size()];
   }
   const std::unique_ptr<BlockStore> blocks;
+  // Of a file system that others may have mounted as well; else null.
+  std::unique_ptr<Session> session;
   FileSystemMetrics metrics;
 
   std::array<Mutex, 128> content_latches;
 
   // Which stripe of a directory this mount writes.
-  uint16_t own_stripe() const { return 0; }
+  uint16_t own_stripe() const {
+    if (session == nullptr) return 0;
+    return static_cast<uint16_t>(session->id().value % meta.directory_stripes);
+  }
   CacheFor cache() const;
 };
 

@@ -20,7 +20,19 @@ Result<InodeRecord> RecordStore::LoadInode(InodeNumber inode, InlineData inline_
   const Key key = schema_.Inode(inode);
   const std::optional<kv::Value> value = TRY(transaction_.Get(key));
   if (!value) return Error(ErrorCode::kStale, "no such inode");
-  return Checked(InodeRecord::Decode(inode, value->view(), inline_data == InlineData::kLoad), key);
+  auto record =
+      Checked(InodeRecord::Decode(inode, value->view(), inline_data == InlineData::kLoad), key);
+  if (record && record->Has(InodeRecord::kReclaimed)) {
+    return Error(ErrorCode::kStale, "the inode is being deleted");
+  }
+  return record;
+}
+
+Result<InodeRecord> RecordStore::LoadInodeToReclaim(InodeNumber inode) {
+  const Key key = schema_.Inode(inode);
+  const std::optional<kv::Value> value = TRY(transaction_.Get(key));
+  if (!value) return Error(ErrorCode::kStale, "no such inode");
+  return Checked(InodeRecord::Decode(inode, value->view()), key);
 }
 
 Result<std::vector<std::optional<InodeRecord>>> RecordStore::LoadInodes(
@@ -155,6 +167,10 @@ Result<kv::Timestamp> RecordStore::AddLeftover(InodeNumber inode, LeftoverKind k
   const kv::Timestamp begun = transaction_.begin_timestamp();
   TRY(transaction_.Put(schema_.Leftover(begun, inode), LeftoverRecord{kind}.Encode()));
   return begun;
+}
+
+Status RecordStore::TouchLeftover(kv::Timestamp begun, InodeNumber inode, LeftoverKind kind) {
+  return transaction_.Put(schema_.Leftover(begun, inode), LeftoverRecord{kind}.Encode());
 }
 
 Status RecordStore::DeleteLeftover(kv::Timestamp begun, InodeNumber inode) {

@@ -29,8 +29,10 @@ class RecordStore {
         directory_stripes_(directory_stripes),
         corrupt_values_(corrupt_values) {}
 
-  // kStale if there is none.
+  // kStale if there is none, or one that is being deleted.
   Result<InodeRecord> LoadInode(InodeNumber inode, InlineData inline_data = InlineData::kLoad);
+  // Also one that is being deleted.
+  Result<InodeRecord> LoadInodeToReclaim(InodeNumber inode);
   // One answer each, in order; nothing where there is none or it is corrupt. In-line data is
   // skipped.
   Result<std::vector<std::optional<InodeRecord>>> LoadInodes(
@@ -60,6 +62,8 @@ class RecordStore {
   // Puts a leftover under this transaction's timestamp and returns that.
   Result<kv::Timestamp> AddLeftover(InodeNumber inode, LeftoverKind kind);
   Status DeleteLeftover(kv::Timestamp begun, InodeNumber inode);
+  // Writes a leftover as it is, so that whoever locks it meanwhile conflicts.
+  Status TouchLeftover(kv::Timestamp begun, InodeNumber inode, LeftoverKind kind);
 
   kv::Transaction& transaction() { return transaction_; }
   const Schema& schema() const { return schema_; }

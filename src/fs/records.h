@@ -42,8 +42,9 @@ struct InodeRecord {
     kHasDefaultAcl = 1 << 2,  // system.posix_acl_default is one of them
     kHasCapability = 1 << 3,  // security.capability is one of them
     kHasBlocks = 1 << 4,      // data is in blocks, not in line
+    kReclaimed = 1 << 5,      // an orphan that is being deleted: gone, for all but who deletes it
   };
-  static constexpr uint32_t kKnownFlags = 0x1f;
+  static constexpr uint32_t kKnownFlags = 0x3f;
 
   InodeNumber number;  // from the key
   uint32_t mode = 0;

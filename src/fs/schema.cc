@@ -62,8 +62,14 @@ Schema::Schema(std::string prefix, uint64_t hash_seed)
 }
 
 Key Schema::Meta() const { return KeyWriter(prefix_, Scope::kGlobal).Bytes("meta").Done(); }
-Key Schema::NextInode() const {
-  return KeyWriter(prefix_, Scope::kGlobal).Bytes("next_inode").Done();
+Key Schema::NextInode(uint16_t shard) const {
+  KeyWriter key(prefix_, Scope::kGlobal);
+  key.Bytes("next_inode");
+  if (shard != 0) key.Integer(shard);
+  return key.Done();
+}
+Key Schema::NextSession() const {
+  return KeyWriter(prefix_, Scope::kGlobal).Bytes("next_session").Done();
 }
 Key Schema::Tree() const { return KeyWriter(prefix_, Scope::kGlobal).Bytes("tree").Done(); }
 
@@ -95,7 +101,17 @@ Key Schema::Leftover(kv::Timestamp begun, InodeNumber inode) const {
   return KeyWriter(prefix_, Scope::kLeftover).Integer(begun).Integer(inode.value).Done();
 }
 
-Key Schema::Usage() const { return KeyWriter(prefix_, Scope::kUsage).Integer(uint64_t{0}).Done(); }
+Key Schema::Hold(InodeNumber inode, uint64_t session) const {
+  return KeyWriter(prefix_, Scope::kHold).Integer(inode.value).Integer(session).Done();
+}
+
+Key Schema::Session(uint64_t session) const {
+  return KeyWriter(prefix_, Scope::kSession).Integer(session).Done();
+}
+
+Key Schema::Usage(uint64_t session) const {
+  return KeyWriter(prefix_, Scope::kUsage).Integer(session).Done();
+}
 
 Key Schema::Deferred(uint64_t number) const {
   return KeyWriter(prefix_, Scope::kDeferred).Integer(number).Done();
@@ -123,6 +139,11 @@ KeySpan Schema::Dentries(InodeNumber parent, uint64_t first_hash) const {
 
 KeySpan Schema::Xattrs(InodeNumber inode) const {
   return {Xattr(inode, ""), Xattr(InodeNumber{inode.value + 1}, "")};
+}
+
+KeySpan Schema::Holds(InodeNumber inode) const {
+  return {KeyWriter(prefix_, Scope::kHold).Integer(inode.value).Done(),
+          KeyWriter(prefix_, Scope::kHold).Integer(inode.value + 1).Done()};
 }
 
 uint64_t Schema::NameHash(std::string_view name) const {
@@ -172,6 +193,25 @@ std::optional<Schema::LeftoverKey> Schema::ParseLeftover(std::string_view key) c
   if (!body || body->size() != 16) return std::nullopt;
   return LeftoverKey{LoadBigEndian<uint64_t>(body->data()),
                      {LoadBigEndian<uint64_t>(body->data() + 8)}};
+}
+
+std::optional<Schema::HoldKey> Schema::ParseHold(std::string_view key) const {
+  const auto body = BodyOf(key, Scope::kHold);
+  if (!body || body->size() != 16) return std::nullopt;
+  return HoldKey{{LoadBigEndian<uint64_t>(body->data())},
+                 LoadBigEndian<uint64_t>(body->data() + 8)};
+}
+
+std::optional<uint64_t> Schema::ParseSession(std::string_view key) const {
+  const auto body = BodyOf(key, Scope::kSession);
+  if (!body || body->size() != 8) return std::nullopt;
+  return LoadBigEndian<uint64_t>(body->data());
+}
+
+std::optional<uint64_t> Schema::ParseUsage(std::string_view key) const {
+  const auto body = BodyOf(key, Scope::kUsage);
+  if (!body || body->size() != 8) return std::nullopt;
+  return LoadBigEndian<uint64_t>(body->data());
 }
 
 std::optional<uint64_t> Schema::ParseDeferred(std::string_view key) const {

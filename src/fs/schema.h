@@ -40,8 +40,10 @@ class Schema {
     kGlobal = 0,     // meta, next inode, tree
     kInode = 1,      // inodes and directory stripes
     kBlock = 2,      // file blocks
+    kHold = 3,       // unlinked inodes that a session has open
     kDentry = 4,     // directory entries
     kXattr = 5,      // extended attributes
+    kSession = 6,    // sessions
     kLeftover = 8,   // work that an operation left: orphans, clears
     kUsage = 9,      // space and inodes in use
     kDeferred = 10,  // writes to the data file
@@ -52,7 +54,10 @@ class Schema {
   explicit Schema(std::string prefix = {}, uint64_t hash_seed = 0);
 
   Key Meta() const;
-  Key NextInode() const;
+  // The next number of a shard: of those below the first number of the next shard.
+  Key NextInode(uint16_t shard = 0) const;
+  // Written by whoever joins, works alone, or puts an end to the file system.
+  Key NextSession() const;
   // Written by every move of a directory between directories, so that two such moves conflict.
   Key Tree() const;
   Key Inode(InodeNumber inode) const;
@@ -61,7 +66,12 @@ class Schema {
   Key Dentry(InodeNumber parent, std::string_view name) const;
   Key Xattr(InodeNumber inode, std::string_view name) const;
   Key Leftover(kv::Timestamp begun, InodeNumber inode) const;
-  Key Usage() const;
+  Key Hold(InodeNumber inode, uint64_t session) const;
+  Key Session(uint64_t session) const;
+  // What is in use, of a session (its reservation) or, for 0, of nobody.
+  Key Usage(uint64_t session = 0) const;
+  // What sessions that are gone have left of theirs.
+  Key SettledUsage() const { return Usage(UINT64_MAX); }
   Key Deferred(uint64_t number) const;
 
   KeySpan AllOf(Scope scope) const;
@@ -72,6 +82,13 @@ class Schema {
   // Entries whose hash is at least `first_hash`.
   KeySpan Dentries(InodeNumber parent, uint64_t first_hash = 0) const;
   KeySpan Xattrs(InodeNumber inode) const;
+  KeySpan Holds(InodeNumber inode) const;
+
+  // Numbers of sessions are below.
+  static constexpr uint64_t kMaxSession = UINT64_MAX - 1;
+  // Inode numbers are the shard that was asked for and, below so many bits, a number in it.
+  static constexpr int kInodeShardBits = 46;
+  static constexpr uint16_t kInodeShards = 32;
 
   // The number of a deferred write.
   std::optional<uint64_t> ParseDeferred(std::string_view key) const;
@@ -108,6 +125,13 @@ class Schema {
   std::optional<DentryKey> ParseDentry(std::string_view key) const;
   std::optional<XattrKey> ParseXattr(std::string_view key) const;
   std::optional<LeftoverKey> ParseLeftover(std::string_view key) const;
+  struct HoldKey {
+    InodeNumber inode;
+    uint64_t session = 0;
+  };
+  std::optional<HoldKey> ParseHold(std::string_view key) const;
+  std::optional<uint64_t> ParseSession(std::string_view key) const;
+  std::optional<uint64_t> ParseUsage(std::string_view key) const;
 
   const std::string& prefix() const { return prefix_; }
 

@@ -43,6 +43,27 @@ TEST(SchemaTest, KeysAreTheBytesOfTheDocument) {
   EXPECT_EQ(Bytes(schema.Leftover(0x1122, {2})), FromHex("08 0000000000001122 0000000000000002"));
   EXPECT_EQ(Bytes(schema.Deferred(0x1122)), FromHex("0a 0000000000001122"));
   EXPECT_EQ(Bytes(schema.Usage()), FromHex("09 0000000000000000"));
+  EXPECT_EQ(Bytes(schema.Usage(7)), FromHex("09 0000000000000007"));
+  EXPECT_EQ(Bytes(schema.SettledUsage()), FromHex("09 ffffffffffffffff"));
+  EXPECT_EQ(Bytes(schema.NextInode(3)), FromHex("00 6e6578745f696e6f6465 0003"));
+  EXPECT_EQ(Bytes(schema.NextSession()), FromHex("00 6e6578745f73657373696f6e"));
+  EXPECT_EQ(Bytes(schema.Hold({2}, 7)), FromHex("03 0000000000000002 0000000000000007"));
+  EXPECT_EQ(Bytes(schema.Session(7)), FromHex("06 0000000000000007"));
+}
+
+TEST(SchemaTest, KeysOfSessionsAreReadBack) {
+  const Schema schema("F7", kSeed);
+  const auto hold = schema.ParseHold(schema.Hold({2}, 7));
+  ASSERT_TRUE(hold);
+  EXPECT_EQ(hold->inode.value, 2u);
+  EXPECT_EQ(hold->session, 7u);
+  EXPECT_EQ(schema.ParseSession(schema.Session(7)), 7u);
+  EXPECT_EQ(schema.ParseUsage(schema.Usage(7)), 7u);
+  EXPECT_FALSE(schema.ParseHold(schema.Session(7)));
+  EXPECT_FALSE(schema.ParseSession(std::string(schema.Session(7).view()) + "x"));
+  EXPECT_FALSE(schema.ParseUsage(schema.Session(7)));
+  EXPECT_LT(schema.Holds({2}).begin.view(), schema.Hold({2}, 0).view());
+  EXPECT_GT(schema.Holds({2}).end.view(), schema.Hold({2}, UINT64_MAX).view());
 }
 
 TEST(SchemaTest, NamesAreHashedByTheSeedOfTheFileSystem) {

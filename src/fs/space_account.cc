@@ -16,6 +16,10 @@ int64_t Positive(int64_t value) { return std::max<int64_t>(value, 0); }
 }  // namespace
 
 Status SpaceAccount::Open(bool read_only) {
+  if (session_ != nullptr) {
+    StartAnew();
+    return RefreshOthers();
+  }
   const UsageRecord record = TRY(runner_.Read([&](kv::Transaction& txn) -> Result<UsageRecord> {
     const std::optional<kv::Value> value = TRY(txn.Get(schema_.Usage()));
     if (!value) return UsageRecord();
@@ -29,6 +33,7 @@ Status SpaceAccount::Open(bool read_only) {
 }
 
 Status SpaceAccount::Close() {
+  if (session_ != nullptr) return {};  // leaving gives the reservation back
   MutexLock lock(record_mutex_);
   if (needs_recount()) return {};  // the record is an upper bound already
   TRY(StoreRecord({used_bytes(), used_inodes(), true}));
@@ -38,11 +43,13 @@ Status SpaceAccount::Close() {
 }
 
 uint64_t SpaceAccount::used_bytes() const {
-  return static_cast<uint64_t>(Positive(bytes_.load(std::memory_order_relaxed)));
+  const int64_t others = others_bytes_.load(std::memory_order_relaxed);
+  return static_cast<uint64_t>(Positive(others + bytes_.load(std::memory_order_relaxed)));
 }
 
 uint64_t SpaceAccount::used_inodes() const {
-  return static_cast<uint64_t>(Positive(inodes_.load(std::memory_order_relaxed)));
+  const int64_t others = others_inodes_.load(std::memory_order_relaxed);
+  return static_cast<uint64_t>(Positive(others + inodes_.load(std::memory_order_relaxed)));
 }
 
 bool SpaceAccount::Fits(int64_t bytes, int64_t inodes) const {
@@ -79,10 +86,17 @@ Status SpaceAccount::Operation::Reserve(SpaceDelta delta) {
   const int64_t new_inodes = account_.inodes_.fetch_add(inodes) + inodes;
   // Only what grows is held against its limit: a full file system still takes a change that needs
   // no space.
+  const int64_t needed_bytes = growth > 0 ? new_bytes - bytes + growth : INT64_MIN;
+  const bool shared = account_.session_ != nullptr;
   const bool fits =
-      account_.Fits(growth > 0 ? new_bytes - bytes + growth : 0, inodes > 0 ? new_inodes : 0);
+      shared || account_.Fits(growth > 0 ? needed_bytes : 0, inodes > 0 ? new_inodes : 0);
   Status raised;
-  if (fits) raised = account_.RaiseRecord(new_bytes, new_inodes);
+  // What others may add counts against the limits as well: the reservation is where that is said.
+  if (shared) {
+    raised = account_.RaiseRecord(needed_bytes, inodes > 0 ? new_inodes : INT64_MIN);
+  } else if (fits) {
+    raised = account_.RaiseRecord(new_bytes, new_inodes);
+  }
   if (!fits || !raised) {
     account_.bytes_.fetch_sub(bytes);
     account_.inodes_.fetch_sub(inodes);
@@ -112,6 +126,7 @@ Status SpaceAccount::RaiseRecord(int64_t bytes, int64_t inodes) {
   }
   MutexLock lock(record_mutex_);
   if (bytes <= record_bytes_ && inodes <= record_inodes_) return {};
+  if (session_ != nullptr) return RaiseReservation(bytes, inodes);
   const int64_t record_bytes = bytes + kBatchBytes;
   const int64_t record_inodes = inodes + kBatchInodes;
   TRY(StoreRecord(
@@ -129,6 +144,7 @@ Status SpaceAccount::StoreRecord(const UsageRecord& record) {
 Status SpaceAccount::Recount() {
   MutexLock one_at_a_time(recount_mutex_);
   if (!needs_recount()) return {};
+  if (session_ != nullptr) return RecountShared();
   uint64_t bytes = 0;  // not signed: corrupt inodes may add up to anything
   int64_t inodes = 0;
   int64_t bytes_then = 0;

@@ -9,9 +9,12 @@
 #include "base/sync.h"
 #include "fs/records.h"
 #include "fs/schema.h"
+#include "fs/session_records.h"
 #include "kv/run_transaction.h"
 
 namespace tifs::fs {
+
+class Session;
 
 struct SpaceDelta {
   int64_t bytes = 0;
@@ -28,6 +31,10 @@ struct SpaceDelta {
 // crash counts what was reserved ahead as used until Recount has added up the inodes.
 // An operation reserves what it adds before it commits and gives back what it frees after, so the
 // limits are never overshot. Safe for use by several threads.
+//
+// Of a file system with sessions, the count in memory is what this one has added since it joined,
+// and the record is its reservation: docs/consistency.md, "Space and inodes". space_sharing.cc has
+// what is different then.
 class SpaceAccount {
  public:
   struct Limits {
@@ -37,6 +44,9 @@ class SpaceAccount {
 
   SpaceAccount(kv::TransactionRunner& runner, const Schema& schema, Limits limits)
       : runner_(runner), schema_(schema), limits_(limits) {}
+
+  // The count is one session's. Before Open.
+  void Share(Session& session) { session_ = &session; }
 
   // Reads the record. `read_only`: writes nothing.
   Status Open(bool read_only);
@@ -78,9 +88,23 @@ class SpaceAccount {
   static constexpr uint64_t kMediumReserveBytes = 16 << 20;
 
   // Whether the count is only an upper bound, from before a crash.
-  bool needs_recount() const { return needs_recount_.load(std::memory_order_relaxed); }
+  bool needs_recount() const {
+    return session_ != nullptr ? NeedsSharedRecount()
+                               : needs_recount_.load(std::memory_order_relaxed);
+  }
   // Adds up all inodes at one snapshot and corrects the count; operations go on meanwhile.
   Status Recount();
+
+  // --- with sessions ---
+  // Reads what the others have, for used_bytes and used_inodes.
+  Status RefreshOthers();
+  // Writes the reservation anew where it is much more than is used, says something old, or another
+  // session has asked for what is not used.
+  Status MaintainReservation();
+  // The session is dead: what it had counted is void. Returns once nothing of it is under way.
+  void StartAnew();
+  // What the session has added, exactly; for Session::Leave.
+  ReservationRecord UsedExactly() const;
 
  private:
   static constexpr int64_t kBatchBytes = 256 << 20;
@@ -94,9 +118,27 @@ class SpaceAccount {
   Status RaiseRecord(int64_t bytes, int64_t inodes);
   Status StoreRecord(const UsageRecord& record);
 
+  // What the records of a shared file system add up to, without this session's.
+  struct Others {
+    int64_t reserved_bytes = 0;
+    int64_t reserved_inodes = 0;
+    int64_t used_bytes = 0;
+    int64_t used_inodes = 0;
+    int64_t sessions = 0;
+    SettledRecord settled;
+  };
+  Result<Others> LoadOthers(kv::Transaction& txn) const;
+  bool NeedsSharedRecount() const;
+  Status RecountShared();
+  Status RaiseReservation(int64_t bytes, int64_t inodes) REQUIRES(record_mutex_);
+  Status StoreReservation(int64_t bytes, int64_t inodes) REQUIRES(record_mutex_);
+  // Asks the others for what they do not use.
+  Status WantRoom();
+
   kv::TransactionRunner& runner_;
   const Schema& schema_;
   const Limits limits_;
+  Session* session_ = nullptr;  // set before Open
 
   std::shared_mutex gate_;  // shared: one Operation; exclusive: a recount's snapshot
   std::atomic<int64_t> bytes_{0};
@@ -112,6 +154,13 @@ class SpaceAccount {
   // Below all counts while it says nothing of what may come.
   std::atomic<int64_t> record_bytes_{INT64_MIN};
   std::atomic<int64_t> record_inodes_{INT64_MIN};
+
+  // With sessions: of the others, when they were last asked; and what the reservation says.
+  std::atomic<int64_t> others_bytes_{0};
+  std::atomic<int64_t> others_inodes_{0};
+  int64_t written_bytes_ GUARDED_BY(record_mutex_) = 0;
+  int64_t written_inodes_ GUARDED_BY(record_mutex_) = 0;
+  kv::Timestamp answered_ GUARDED_BY(record_mutex_) = 0;
 };
 
 }  // namespace tifs::fs

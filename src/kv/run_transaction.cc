@@ -34,6 +34,7 @@ Status TransactionRunner::ReadUntyped(const UntypedBody& body) {
   return RetryLoop([&]() -> Status {
     metrics_.started.Add();
     std::unique_ptr<Transaction> transaction = TRY(store_.Begin());
+    if (admission_) TRY(admission_(*transaction));
     return body(*transaction);
   });
 }
@@ -65,6 +66,7 @@ Status TransactionRunner::RetryLoop(const std::function<Status()>& attempt) {
 Status TransactionRunner::RunOnce(const UntypedBody& body) {
   metrics_.started.Add();
   std::unique_ptr<Transaction> transaction = TRY(store_.Begin());
+  if (admission_) TRY(admission_(*transaction));
   TRY(body(*transaction));
   Status committed = transaction->Commit();
   if (!committed && committed.error().retry_class() == RetryClass::kUndetermined) {

@@ -74,6 +74,11 @@ class TransactionRunner {
     return *std::move(result);
   }
 
+  // Called at the start of every transaction; its error is as one of the body's. Set before
+  // anything runs. Empty: none.
+  using Admission = std::function<Status(Transaction&)>;
+  void SetAdmission(Admission admission) { admission_ = std::move(admission); }
+
   Store& store() { return store_; }
   const TransactionMetrics& metrics() const { return metrics_; }
 
@@ -89,6 +94,7 @@ class TransactionRunner {
   Store& store_;
   Clock& clock_;
   const RetryOptions options_;
+  Admission admission_;
   std::atomic<uint64_t> seed_;
   TransactionMetrics metrics_;
 };

@@ -243,6 +243,17 @@ class FormatCase(CliCase):
                     "tikv:///x", "tikv://pd:2379", "tikv://pd:0/x", "tikv://pd/x/y", "tikv://pd/x?gc=off"):
             self.fails(2, re.compile(r".+: .+; .+"), "format", uri)
 
+    def test_what_is_no_cluster_has_no_names_and_sessions(self):
+        self.format()
+        self.fails(2, f"{self.uri}: is no TiKV cluster; write 'tikv://HOST:2379'", "list", self.uri)
+        self.fails(2, re.compile("tikv://pd/x: is a file system in a cluster, not a cluster; .+"), "list",
+                   "tikv://pd/x")
+        self.fails(1, f"{self.uri}: an embedded store has one mount, and no sessions; see 'tifs info'", "sessions",
+                   self.uri)
+        self.fails(2, re.compile(f"{self.uri}: is a directory, not a file system in a cluster; .+"), "destroy",
+                   self.uri)
+        self.assertEqual(self.ok_json("info", self.uri)["used_inodes"], 1)
+
     def test_a_file_system_that_is_there_is_kept(self):
         self.format("--name", "home")
         uuid = self.ok_json("info", self.uri)["uuid"]

@@ -38,7 +38,8 @@ class PackageTest(unittest.TestCase):
         self.assertTrue(helped.stdout.startswith("usage: mount.tifs "))
 
     def test_pages_completions_and_the_unit(self):
-        for command in ("", "-format", "-mount", "-umount", "-info", "-stats", "-fsck", "-gc", "-bench", "-volume"):
+        for command in ("", "-format", "-mount", "-umount", "-info", "-stats", "-fsck", "-gc", "-bench", "-list",
+                        "-sessions", "-destroy", "-volume"):
             with gzip.open(self.path(f"usr/share/man/man1/tifs{command}.1.gz"), "rt", encoding="utf-8") as page:
                 self.assertTrue(page.readline().startswith(f".TH TIFS{command.upper()} 1 "))
         for name in ("mount", "fsck", "mkfs"):

@@ -5,6 +5,7 @@
 #include "fs/data/block_value.h"
 #include "fs/data/deferred_writes.h"
 #include "fs/records.h"
+#include "fs/session_records.h"
 #include "fuzz_target.h"
 
 namespace tifs::fuzz {
@@ -163,6 +164,34 @@ std::string MakeUsage(Random& random) {
   return UsageRecord{RandomInteger(random), RandomInteger(random), random.OneIn(2)}.Encode();
 }
 
+std::string RunSession(std::string_view value) {
+  const auto record = fs::SessionRecord::Decode({1}, value);
+  if (!record) return {};
+  return record->Encode() == value ? "" : "does not encode to what it came from";
+}
+
+std::string MakeSession(Random& random) {
+  fs::SessionRecord record;
+  record.state = static_cast<fs::SessionState>(1 + random.Below(3));
+  record.count = RandomInteger(random);
+  record.seen = RandomInteger(random);
+  record.bound = RandomInteger(random);
+  record.joined = RandomTime(random);
+  record.host = RandomBytes(random, random.Below(64));
+  record.mount_point = RandomBytes(random, random.Below(64));
+  return record.Encode();
+}
+
+std::string MakeReservation(Random& random) {
+  const auto share = [&random] { return static_cast<int64_t>(RandomInteger(random)) / 1024; };
+  return fs::ReservationRecord{share(), share(), share(), share()}.Encode();
+}
+
+std::string MakeSettled(Random& random) {
+  const auto share = [&random] { return static_cast<int64_t>(RandomInteger(random)) / 1024; };
+  return fs::SettledRecord{share(), share(), random.OneIn(2), RandomInteger(random)}.Encode();
+}
+
 std::string RunBlock(std::string_view value) {
   const auto block = fs::BlockValue::Decode(value);
   if (!block) return {};
@@ -190,6 +219,9 @@ constexpr Target kTargets[] = {
     {"meta_record", RunMeta, MakeMeta},
     {"leftover_record", RunSmall<LeftoverRecord>, MakeLeftover},
     {"usage_record", RunSmall<UsageRecord>, MakeUsage},
+    {"session_record", RunSession, MakeSession},
+    {"reservation_record", RunSmall<fs::ReservationRecord>, MakeReservation},
+    {"settled_record", RunSmall<fs::SettledRecord>, MakeSettled},
     {"block_value", RunBlock, MakeBlock},
     {"deferred_value", RunSmall<fs::DeferredValue>, MakeDeferred},
 };

@@ -82,7 +82,8 @@ bool Contains(const fs::KeySpan& span, std::string_view key) {
 int ParsersThatTake(const Schema& schema, std::string_view key) {
   return schema.ParseInode(key).has_value() + schema.ParseBlock(key).has_value() +
          schema.ParseDentry(key).has_value() + schema.ParseXattr(key).has_value() +
-         schema.ParseLeftover(key).has_value();
+         schema.ParseLeftover(key).has_value() + schema.ParseHold(key).has_value() +
+         schema.ParseSession(key).has_value() + schema.ParseUsage(key).has_value();
 }
 
 std::string CheckInodeKeys(const Schema& schema, const Parts& parts) {
@@ -116,12 +117,16 @@ std::string CheckOtherKeys(const Schema& schema, const Parts& parts) {
   if (!leftover || leftover->begun != parts.index || leftover->inode.value != parts.inode) {
     return "leftover key";
   }
+  const auto hold = schema.ParseHold(schema.Hold({parts.inode}, parts.index));
+  if (!hold || hold->inode.value != parts.inode || hold->session != parts.index) return "hold key";
+  if (schema.ParseSession(schema.Session(parts.index)) != parts.index) return "session key";
+  if (schema.ParseUsage(schema.Usage(parts.index)) != parts.index) return "usage key";
   return {};
 }
 
 std::string CheckSpans(const Schema& schema, const Parts& parts) {
   using Scope = Schema::Scope;
-  const std::array<std::pair<Scope, Key>, 9> keys = {{
+  const std::array<std::pair<Scope, Key>, 12> keys = {{
       {Scope::kGlobal, schema.Meta()},
       {Scope::kGlobal, schema.NextInode()},
       {Scope::kGlobal, schema.Tree()},
@@ -131,6 +136,9 @@ std::string CheckSpans(const Schema& schema, const Parts& parts) {
       {Scope::kDentry, schema.Dentry({parts.inode}, parts.name)},
       {Scope::kXattr, schema.Xattr({parts.inode}, parts.name)},
       {Scope::kLeftover, schema.Leftover(parts.index, {parts.inode})},
+      {Scope::kHold, schema.Hold({parts.inode}, parts.index)},
+      {Scope::kSession, schema.Session(parts.index)},
+      {Scope::kUsage, schema.Usage(parts.index)},
   }};
   for (const auto& [scope, key] : keys) {
     if (!Contains(schema.Everything(), key)) return "a key outside of Everything()";
@@ -227,13 +235,25 @@ std::string RunGivenKey(std::string_view key) {
   if (const auto leftover = schema.ParseLeftover(key)) {
     if (schema.Leftover(leftover->begun, leftover->inode).view() != key) return "leftover key";
   }
+  if (const auto hold = schema.ParseHold(key)) {
+    if (schema.Hold(hold->inode, hold->session).view() != key) return "hold key";
+  }
+  if (const auto session = schema.ParseSession(key)) {
+    if (schema.Session(*session).view() != key) return "session key";
+  }
+  if (const auto usage = schema.ParseUsage(key)) {
+    if (schema.Usage(*usage).view() != key) return "usage key";
+  }
   return {};
 }
 
 std::string MakeKey(Random& random) {
   const Schema schema("F", 1);
   const uint64_t inode = RandomInteger(random);
-  switch (random.Below(6)) {
+  switch (random.Below(9)) {
+    case 6: return std::string(schema.Hold({inode}, RandomInteger(random)).view());
+    case 7: return std::string(schema.Session(inode).view());
+    case 8: return std::string(schema.Usage(inode).view());
     case 0: return std::string(schema.Inode({inode}).view());
     case 1: return std::string(schema.Stripe({inode}, static_cast<uint16_t>(random.Next())).view());
     case 2: return std::string(schema.Block({inode}, {RandomInteger(random)}).view());

@@ -8,7 +8,11 @@ namespace {
 // may be reclaimed at any moment, unless another handle keeps it, as when a program opens
 // /proc/self/fd/N or a shell's here-document anew.
 Status CheckStays(const Operation& op, const InodeRecord& inode) {
-  if (inode.nlink > 0 || op.mount.handles.KeepsUnlinked(inode.number)) return {};
+  if (inode.nlink > 0) return {};
+  // Another mount may have unlinked it, which our next heartbeat will find.
+  const bool kept = op.mount.session != nullptr ? op.mount.handles.IsConfirmed(inode.number)
+                                                : op.mount.handles.KeepsUnlinked(inode.number);
+  if (kept) return {};
   return Error(ErrorCode::kStale, "unlinked");
 }
 

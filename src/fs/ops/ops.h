@@ -108,7 +108,13 @@ Result<std::string> ListXattrs(Operation& op, InodeNumber inode);
 Status RemoveXattr(Operation& op, InodeNumber inode, std::string_view name);
 
 // reclaim.cc
-// One step of work on a leftover; true when it is done with.
-Result<bool> ReclaimStep(Operation& op, const Leftover& leftover);
+// One step of work on a leftover. With sessions, that of an orphan presumes that all have seen it
+// (Session::AllHaveSeen).
+enum class Reclaimed : uint8_t {
+  kMore,
+  kDone,
+  kHeld,  // somebody has it open; whose last close takes it up again
+};
+Result<Reclaimed> ReclaimStep(Operation& op, const Leftover& leftover);
 
 }  // namespace tifs::fs::ops

@@ -2,6 +2,7 @@
 
 #include "fs/data/file_data.h"
 #include "fs/ops/ops.h"
+#include "fs/session_table.h"
 
 namespace tifs::fs::ops {
 namespace {
@@ -36,21 +37,48 @@ Result<bool> DeleteOrphan(Operation& op, InodeRecord& inode) {
   return true;
 }
 
+// Takes an orphan from everybody, unless a session holds it: false. A hold of our own goes where
+// the file has been closed.
+Result<bool> TakeOrphan(Operation& op, InodeRecord& inode, const Leftover& leftover) {
+  if (op.mount.session == nullptr || inode.Has(InodeRecord::kReclaimed)) return true;
+  bool held = false;
+  for (const SessionId holder : TRY(LoadHolders(op.txn, op.mount.schema, inode.number))) {
+    const bool own = holder == op.mount.session->id();
+    if (own && !op.mount.handles.IsOpen(inode.number)) {
+      TRY(op.txn.Delete(op.mount.schema.Hold(inode.number, holder.value)));
+    } else {
+      held = true;
+    }
+  }
+  // Who puts a hold meanwhile has locked it.
+  TRY(op.records.TouchLeftover(leftover.begun, leftover.inode, leftover.kind));
+  if (held || op.mount.handles.IsOpen(inode.number)) return false;
+  inode.Set(InodeRecord::kReclaimed);
+  return true;
+}
+
 }  // namespace
 
-Result<bool> ReclaimStep(Operation& op, const Leftover& leftover) {
-  Result<InodeRecord> inode = op.records.LoadInode(leftover.inode);
+Result<Reclaimed> ReclaimStep(Operation& op, const Leftover& leftover) {
+  Result<InodeRecord> inode = op.records.LoadInodeToReclaim(leftover.inode);
   bool done = true;
   if (!inode) {
     if (inode.error().code() != ErrorCode::kStale) return std::move(inode).error();
+    // A hold that came when it was being deleted already.
+    if (op.mount.session != nullptr) {
+      TRY(op.txn.Delete(op.mount.schema.Hold(leftover.inode, op.mount.session->id().value)));
+    }
   } else if (leftover.kind == LeftoverKind::kOrphan) {
-    if (inode->nlink == 0) done = TRY(DeleteOrphan(op, *inode));
+    if (inode->nlink == 0) {
+      if (!TRY(TakeOrphan(op, *inode, leftover))) return Reclaimed::kHeld;
+      done = TRY(DeleteOrphan(op, *inode));
+    }
   } else if (inode->nlink > 0 && !inode->pending_clears.empty()) {
     done = TRY(file_data::ClearStep(op, *inode));
     TRY(op.records.StoreInode(*inode));
   }
   if (done) TRY(op.records.DeleteLeftover(leftover.begun, leftover.inode));
-  return done;
+  return done ? Reclaimed::kDone : Reclaimed::kMore;
 }
 
 }  // namespace tifs::fs::ops
