@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <utility>
 
 #include "cli/cluster_names.h"
 #include "cli/output.h"
@@ -51,7 +52,82 @@ Result<std::string> MemberOf(const Uri& uri, std::string_view text) {
   return fmt::format("{}:{}", host, port);
 }
 
+// "/a/file" of a parameter that names one.
+Result<std::string> FileOf(const Uri& uri, std::string_view name, std::string value) {
+  if (value.starts_with('/')) return value;
+  return Bad(uri, fmt::format("'{}=' names no file", name), "write an absolute path");
+}
+
+Status SetParameter(const Uri& uri, std::string_view name, std::string value,
+                    ClusterAddress& address) {
+  for (const auto& [known, field] :
+       {std::pair("ca", &ClusterAddress::ca), std::pair("cert", &ClusterAddress::cert),
+        std::pair("key", &ClusterAddress::key)}) {
+    if (name != known) continue;
+    if (!(address.*field).empty()) return Bad(uri, fmt::format("'{}' is there twice", name), "");
+    address.*field = TRY(FileOf(uri, name, std::move(value)));
+    return {};
+  }
+  if (name == "verify-cn") {
+    std::string_view rest = value;
+    while (true) {
+      const size_t comma = rest.find(',');
+      const std::string_view one = rest.substr(0, comma);
+      if (one.empty()) return Bad(uri, "'verify-cn=' names nothing", "write verify-cn=NAME,NAME");
+      address.verify_cn.emplace_back(one);
+      if (comma == std::string_view::npos) return {};
+      rest.remove_prefix(comma + 1);
+    }
+  }
+  if (name == "gc" && (value == "auto" || value == "off")) {
+    address.collects_garbage = value == "auto";
+    return {};
+  }
+  return Bad(uri,
+             fmt::format("'{}={}' is no parameter of a cluster", Escaped(name), Escaped(value)),
+             "there are ca, cert, key, verify-cn, and gc=auto or gc=off");
+}
+
+Status ParseParameters(const Uri& uri, ClusterAddress& address) {
+  std::string_view rest = uri.query;
+  while (!rest.empty()) {
+    const size_t end = rest.find('&');
+    const std::string_view parameter = rest.substr(0, end);
+    rest = end == std::string_view::npos ? "" : rest.substr(end + 1);
+    const size_t equals = parameter.find('=');
+    std::string value;
+    if (equals != std::string_view::npos &&
+        !DecodeQueryValue(parameter.substr(equals + 1), value)) {
+      return Bad(uri, "a '%' in it is not followed by two hexadecimal digits",
+                 "write a percent sign as '%25'");
+    }
+    TRY(SetParameter(uri, parameter.substr(0, equals), std::move(value), address));
+  }
+  const bool shows_something = !address.cert.empty() || !address.key.empty();
+  if (shows_something && (address.cert.empty() || address.key.empty())) {
+    return Bad(uri, "'cert' and 'key' belong together", "write both or neither");
+  }
+  if (address.ca.empty() && (shows_something || !address.verify_cn.empty())) {
+    return Bad(uri, "there is no TLS without 'ca'", "write 'ca=FILE' as well");
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string ClusterAddress::ToQuery() const {
+  std::vector<std::string> parameters;
+  for (const auto& [name, value] :
+       {std::pair("ca", ca), std::pair("cert", cert), std::pair("key", key)}) {
+    if (!value.empty()) parameters.push_back(fmt::format("{}={}", name, EncodeQueryValue(value)));
+  }
+  if (!verify_cn.empty()) {
+    const std::string names = fmt::format("{}", fmt::join(verify_cn, ","));
+    parameters.push_back("verify-cn=" + EncodeQueryValue(names));
+  }
+  if (!collects_garbage) parameters.emplace_back("gc=off");
+  return fmt::format("{}", fmt::join(parameters, "&"));
+}
 
 bool IsCluster(const Uri& uri) { return uri.scheme == kClusterScheme; }
 
@@ -64,9 +140,7 @@ Result<ClusterAddress> ParseClusterAddress(const Uri& uri) {
     if (comma == std::string_view::npos) break;
     rest.remove_prefix(comma + 1);
   }
-  if (!uri.query.empty()) {
-    return Bad(uri, "there are no parameters for clusters", "leave out '?' and what follows");
-  }
+  TRY(ParseParameters(uri, address));
   if (uri.path.empty() || uri.path == "/") return address;
   address.name = uri.path.substr(1);
   if (!ClusterNames::IsName(address.name)) {
@@ -80,6 +154,7 @@ Result<Uri> CanonicalClusterUri(Uri uri) {
   const ClusterAddress address = TRY(ParseClusterAddress(uri));
   if (address.name.empty()) return Bad(uri, "it names no file system");
   uri.authority = fmt::format("{}", fmt::join(address.pd, ","));
+  uri.query = address.ToQuery();
   return uri;
 }
 
@@ -96,6 +171,7 @@ Result<Uri> ParseClusterUri(std::string_view text) {
   }
   uri.authority = fmt::format("{}", fmt::join(address.pd, ","));
   uri.path.clear();
+  uri.query = address.ToQuery();
   return uri;
 }
 

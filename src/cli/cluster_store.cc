@@ -19,14 +19,22 @@ using State = ClusterNames::State;
 constexpr uint32_t kNamesKeyspace = 0;
 constexpr size_t kDeletedAtOnce = 1024;
 
-Result<std::unique_ptr<kv::Store>> OpenClient(const ClusterAddress& address, uint32_t keyspace) {
+Result<std::unique_ptr<kv::tikv::Transport>> OpenTransport(const ClusterAddress& address) {
+  if (address.ca.empty()) return kv::tikv::MakeGrpcTransport();
+  return kv::tikv::MakeTlsTransport(
+      {.ca = address.ca, .cert = address.cert, .key = address.key, .verify_cn = address.verify_cn});
+}
+
+Result<std::unique_ptr<kv::Store>> OpenClient(const ClusterAddress& address, uint32_t keyspace,
+                                              bool collects_garbage) {
   kv::tikv::TikvOptions options;
   options.pd_addresses = address.pd;
   options.keyspace = keyspace;
   // A transaction begins after its operation arrived, and so after all that it must follow.
   options.commit_floor = kv::tikv::CommitFloor::kStart;
+  if (collects_garbage) options.gc = kv::tikv::GcMode::kAuto;
   return std::unique_ptr<kv::Store>(
-      TRY(kv::tikv::TikvKv::Open(options, kv::tikv::MakeGrpcTransport(), SystemClock())));
+      TRY(kv::tikv::TikvKv::Open(options, TRY(OpenTransport(address)), SystemClock())));
 }
 
 Error ExplainCluster(const Uri& uri, const Error& error) {
@@ -37,6 +45,9 @@ Error ExplainCluster(const Uri& uri, const Error& error) {
                      fmt::format("the cluster does not answer ({})", Escaped(error.detail())),
                      "check the addresses of PD, and that PD and TiKV run");
   }
+  if (error.code() == ErrorCode::kInvalid) {
+    return Explained(error.code(), what, Escaped(error.detail()), "check the files of TLS");
+  }
   return Explained(error.code(), what, Escaped(error.ToString()));
 }
 
@@ -44,7 +55,7 @@ Error ExplainCluster(const Uri& uri, const Error& error) {
 
 Status ClusterStore::FindName() {
   if (!names_store_) {
-    names_store_ = TRY(OpenClient(address_, kNamesKeyspace));
+    names_store_ = TRY(OpenClient(address_, kNamesKeyspace, false));
     names_ = std::make_unique<ClusterNames>(*names_store_, SystemClock());
   }
   entry_ = TRY(names_->Find(address_.name));
@@ -52,7 +63,8 @@ Status ClusterStore::FindName() {
 }
 
 Status ClusterStore::OpenKeyspace() {
-  kv_ = TRY(OpenClient(address_, entry_->number));
+  const bool is_mount = owner_->owner().record().activity == "mount";
+  kv_ = TRY(OpenClient(address_, entry_->number, is_mount && address_.collects_garbage));
   return {};
 }
 
@@ -167,7 +179,7 @@ Error ClusterStore::Explain(const Error& error) const { return ExplainCluster(ur
 Result<std::vector<ClusterNames::FileSystem>> ListCluster(const Uri& cluster) {
   const auto list = [&]() -> Result<std::vector<ClusterNames::FileSystem>> {
     const ClusterAddress address = TRY(ParseClusterAddress(cluster));
-    const std::unique_ptr<kv::Store> store = TRY(OpenClient(address, kNamesKeyspace));
+    const std::unique_ptr<kv::Store> store = TRY(OpenClient(address, kNamesKeyspace, false));
     return ClusterNames(*store, SystemClock()).List();
   };
   auto listed = list();

@@ -73,7 +73,26 @@ TEST(UriTest, NamesAFileSystemOfAClusterInOneWay) {
   EXPECT_THAT(WhyNot("tikv://pd"), HasSubstr("names no file system"));
   EXPECT_THAT(WhyNot("tikv://pd/-x"), HasSubstr("the name is"));
   EXPECT_THAT(WhyNot("tikv://pd/x/y"), HasSubstr("the name is"));
-  EXPECT_THAT(WhyNot("tikv://pd/x?ca=y"), HasSubstr("no parameters"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?ca=y"), HasSubstr("'ca=' names no file"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?ca=/y&ca=/z"), HasSubstr("'ca' is there twice"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?cert=/y&key=/z"), HasSubstr("no TLS without 'ca'"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?ca=/y&key=/z"), HasSubstr("belong together"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?ca=/y&verify-cn="), HasSubstr("names nothing"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?gc=on"), HasSubstr("is no parameter of a cluster"));
+  EXPECT_THAT(WhyNot("tikv://pd/x?ca=/y%2"), HasSubstr("hexadecimal"));
+}
+
+TEST(UriTest, SaysHowToReachAClusterInOneWay) {
+  for (const char* text :
+       {"tikv://pd/x?gc=off&key=/k&cert=/c%20c&ca=/a&verify-cn=one,two",
+        "tikv://pd:2379/x?ca=/a&cert=/c%20c&key=/k&verify-cn=one%2Ctwo&gc=off"}) {
+    const Result<Uri> uri = ParseStoreUri(text);
+    ASSERT_TRUE(uri.ok()) << ErrorText(uri.error());
+    EXPECT_EQ(uri->ToString(),
+              "tikv://pd:2379/x?ca=/a&cert=/c%20c&key=/k&verify-cn=one%2Ctwo&gc=off");
+    EXPECT_TRUE(IsSameStore(*uri, *ParseStoreUri("tikv://pd/x")));
+  }
+  EXPECT_EQ(ParseStoreUri("tikv://pd/x?gc=auto")->ToString(), "tikv://pd:2379/x");
 }
 
 TEST(UriTest, SuggestsTheUriOfAPath) {

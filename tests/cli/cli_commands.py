@@ -240,7 +240,7 @@ class FormatCase(CliCase):
         self.fails(2, f"{self.store}: is a path, not a store's URI; write 'rocks://{self.store}'",
                    "format", self.store)
         for uri in ("rocks://relative/dir", "rocks:store", "rocks:///", "rocks:///a?volume=x",
-                    "tikv:///x", "tikv://pd:2379", "tikv://pd:0/x", "tikv://pd/x/y", "tikv://pd/x?gc=off"):
+                    "tikv:///x", "tikv://pd:2379", "tikv://pd:0/x", "tikv://pd/x/y", "tikv://pd/x?gc=on"):
             self.fails(2, re.compile(r".+: .+; .+"), "format", uri)
 
     def test_what_is_no_cluster_has_no_names_and_sessions(self):
