@@ -1,4 +1,5 @@
 // What readers and writers do about locks: of the living, of the dead, of those that have ended.
+#include <algorithm>
 #include <future>
 
 #include "tests/tikv/client_fixture.h"
@@ -220,6 +221,42 @@ TEST_F(ClientLocksTest, HeartbeatsKeepTheLocksOfALongCommit) {
   });
   Must(Put(*store, {{"a", "1"}}));
   EXPECT_EQ(Get(*reader, "a"), "1");
+}
+
+// A store that answers a scan over a locked key with that lock and nothing else, as TiKV did before
+// 5.0.
+class LockAloneTransport : public MortalTransport {
+ public:
+  using MortalTransport::MortalTransport;
+  void Call(const std::string& address, const char* method, const kv::tikv::Message& request,
+            kv::tikv::Message& response, std::chrono::nanoseconds timeout, Done done) override {
+    MortalTransport::Call(address, method, request, response, timeout, [&](Status status) {
+      if (std::string_view(method) == "/tikvpb.Tikv/KvScan") {
+        auto& pairs = *static_cast<kvrpcpb::ScanResponse&>(response).mutable_pairs();
+        const auto locked = std::ranges::find_if(pairs, &kvrpcpb::KvPair::has_error);
+        if (locked != pairs.end()) {
+          const kvrpcpb::KvPair alone = *locked;
+          pairs.Clear();
+          *pairs.Add() = alone;
+        }
+      }
+      done(std::move(status));
+    });
+  }
+};
+
+TEST_F(ClientLocksTest, AScanMissesNothingWhereTheStoreAnswersByALockAlone) {
+  const auto dead = std::make_shared<std::atomic<bool>>(false);
+  for (const auto direction : {kv::Direction::kForward, kv::Direction::kBackward}) {
+    Client client = NewClient(Way::kTwoPhases);
+    Must(Put(*client.store, {{"A", "1"}, {"a", "1"}, {"b", "1"}}));
+    DieAt("KvPrewrite", Way::kTwoPhases);
+    EXPECT_EQ(cluster_.LockCount(), 1u);
+    auto store = Must(TikvKv::Open(OptionsOf(Way::kTwoPhases),
+                                   std::make_unique<LockAloneTransport>(cluster_, dead), clock_));
+    const bool forward = direction == kv::Direction::kForward;
+    EXPECT_EQ(ScanKeys(*Must(store->Begin()), direction), forward ? "Aabz" : "zbaA");
+  }
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ using std::chrono::nanoseconds;
 class PendingTimestamp {
  public:
   std::optional<Timestamp> answer;
+  CondVar changed;  // of its own: who waits is woken for its own answer only
 };
 
 // The queue, and the connection if there is one. Each connection has a number; what an old one
@@ -47,11 +48,11 @@ class TimestampStream : public std::enable_shared_from_this<TimestampStream> {
   std::shared_ptr<Stream> Disconnect() REQUIRES(mutex_);
   Status Take(const pdpb::TsoResponse& response, const Batch& batch) REQUIRES(mutex_);
   nanoseconds UntilSilence() REQUIRES(mutex_);
+  void WakeAll() REQUIRES(mutex_);
 
   Environment& environment_;
   PdClient& pd_;
   Mutex mutex_;
-  CondVar changed_;
   std::deque<std::shared_ptr<PendingTimestamp>> queue_ GUARDED_BY(mutex_);
   std::deque<Sent> unanswered_ GUARDED_BY(mutex_);
   std::shared_ptr<Stream> stream_ GUARDED_BY(mutex_);
@@ -122,21 +123,26 @@ void TimestampStream::Send() {
 
 void TimestampStream::OnResponse(uint64_t connection, const pdpb::TsoResponse& response) {
   std::shared_ptr<Stream> broken;
+  Batch batch;
   {
     MutexLock lock(mutex_);
     if (connection != connection_ || !stream_) return;
     if (response.header().error().type() != pdpb::OK || unanswered_.empty() ||
         response.count() != unanswered_.front().batch.size() || !response.has_timestamp()) {
       broken = Disconnect();
+      WakeAll();
     } else {
-      const Batch batch = std::move(unanswered_.front().batch);
+      batch = std::move(unanswered_.front().batch);
       unanswered_.pop_front();
       answered_ = true;
-      if (!Take(response, batch)) went_back_ = true;
+      if (!Take(response, batch)) {
+        went_back_ = true;
+        WakeAll();
+      }
     }
-    changed_.NotifyAll();
   }
   Send();
+  for (const auto& pending : batch) pending->changed.NotifyAll();
 }
 
 Status TimestampStream::Take(const pdpb::TsoResponse& response, const Batch& batch) {
@@ -157,7 +163,15 @@ void TimestampStream::OnClosed(uint64_t connection) {
   MutexLock lock(mutex_);
   if (connection != connection_) return;
   broken = Disconnect();
-  changed_.NotifyAll();
+  WakeAll();
+}
+
+// Whoever waits has a place in one of these.
+void TimestampStream::WakeAll() {
+  for (const auto& pending : queue_) pending->changed.NotifyAll();
+  for (const Sent& sent : unanswered_) {
+    for (const auto& pending : sent.batch) pending->changed.NotifyAll();
+  }
 }
 
 std::shared_ptr<Stream> TimestampStream::Disconnect() {
@@ -220,7 +234,7 @@ Result<Timestamp> TimestampStream::Wait(PendingTimestamp& pending, Backoff& back
       } else {
         const nanoseconds wait = std::min(UntilSilence(), backoff.remaining());
         if (wait > nanoseconds(0)) {
-          environment_.clock.WaitFor(changed_, mutex_, wait);
+          environment_.clock.WaitFor(pending.changed, mutex_, wait);
         } else if (stream_) {
           broken = Disconnect();
         }
@@ -231,7 +245,7 @@ Result<Timestamp> TimestampStream::Wait(PendingTimestamp& pending, Backoff& back
     {
       MutexLock lock(mutex_);
       connecting_ = false;
-      changed_.NotifyAll();
+      WakeAll();
     }
     TRY(std::move(connected));
     Send();
@@ -243,7 +257,7 @@ void TimestampStream::Close() {
   MutexLock lock(mutex_);
   closed_ = true;
   stream = Disconnect();
-  changed_.NotifyAll();
+  WakeAll();
 }
 
 TimestampOracle::TimestampOracle(Environment& environment, PdClient& pd)
