@@ -41,6 +41,19 @@ function(tifs_reaches_rocksdb out)
   endforeach()
 endfunction()
 
+# tifs_address_test(TEST PROGRAM): in the build folder of ASan and UBSan, the target `sanitize` builds the
+# program, and the entry, which is there, runs.
+function(tifs_address_test test program)
+  if(NOT TIFS_SANITIZE STREQUAL "address")
+    return()
+  endif()
+  if(NOT TARGET sanitize)
+    add_custom_target(sanitize)
+  endif()
+  add_dependencies(sanitize ${program})
+  set_property(TEST ${test} APPEND PROPERTY LABELS sanitize)
+endfunction()
+
 # tifs_test(NAME LABELS ... SOURCES ... DEPS ... [TIMEOUT seconds] [ARGS ...] [TSAN_FILTER filter]): a
 # GoogleTest program that is one ctest entry. Those labelled unit run under the sanitizers, too: all under
 # ASan and UBSan; under TSan those that do not reach RocksDB, or, with TSAN_FILTER, the cases that the

@@ -68,7 +68,9 @@ std::string TrySequences(const SidesOptions& options, size_t length, size_t stri
   return "";
 }
 
-TEST(TwoSidesTest, OneOperation) { EXPECT_EQ(TrySequences({}, 1, 1, 50), ""); }
+TEST(TwoSidesTest, OneOperation) {
+  EXPECT_EQ(TrySequences({}, 1, 1, sim::Options().Runs(50, 50)), "");
+}
 
 TEST(TwoSidesTest, TwoOperations) {
   EXPECT_EQ(TrySequences({}, 2, 1, sim::Options().full_length ? 50 : 4), "");
