@@ -12,8 +12,10 @@
 #include "cli/mount_options.h"
 #include "cli/output.h"
 #include "cli/size_text.h"
+#include "cli/store_volume.h"
 #include "cli/uri.h"
 #include "fuzz_target.h"
+#include "rocksfs/volume_uri.h"
 
 namespace tifs::fuzz {
 namespace {
@@ -56,6 +58,62 @@ std::string MakeUri(Random& random) {
     text.append("/").append(kPieces[random.Below(kPieces.size())]);
   }
   return text;
+}
+
+// What follows the '?' of a store's URI.
+std::string RunVolumeQuery(std::string_view text) {
+  const auto address = cli::ParseVolumeQuery(text);
+  if (!address) return CheckError(address.error());
+  if (!*address) return text.empty() ? "" : "a query that says nothing";
+  const std::string canonical = (*address)->ToQuery();
+  if (HasControlCharacters(canonical)) return "the canonical text could drive a terminal";
+  const auto again = cli::ParseVolumeQuery(canonical);
+  if (!again || !*again) return "the canonical text is none: " + canonical;
+  if ((*again)->device != (*address)->device || (*again)->root != (*address)->root) {
+    return "the canonical text means something else: " + canonical;
+  }
+  return {};
+}
+
+std::string RunVolumeUri(std::string_view text) {
+  const auto uri = rocksfs::ParseVolumeUri(text);
+  if (!uri) return CheckError(uri.error());
+  if (uri->root.empty() || !uri->base.starts_with('/')) return "no root, or no base";
+  for (const rocksfs::VolumeBelow& part : uri->below) {
+    if (part.root.empty() || !part.path.starts_with('/')) return "a part without root or path";
+    if (!block::ParseDeviceName(part.device)) return "a part on no device";
+  }
+  return block::ParseDeviceName(uri->device) ? "" : "no device";
+}
+
+std::string MakeParameters(Random& random) {
+  static constexpr std::array<std::string_view, 13> kPieces = {"root=kv",
+                                                               "root=%61",
+                                                               "base=/d",
+                                                               "at=/slow",
+                                                               "volume=/dev/sda",
+                                                               "volume=file:/x%20y",
+                                                               "scheduler=off",
+                                                               "root=",
+                                                               "at=%2Fa",
+                                                               "base",
+                                                               "volume=mem:1GiB",
+                                                               "%00",
+                                                               "x=y"};
+  std::string text;
+  for (uint64_t i = random.Below(6); i > 0; --i) {
+    text.append(kPieces[random.Below(kPieces.size())]).append(i > 1 ? "&" : "");
+  }
+  return text;
+}
+
+std::string MakeVolumeQuery(Random& random) {
+  return random.OneIn(2) ? "volume=/dev/sda&root=r" : MakeParameters(random);
+}
+
+std::string MakeVolumeUri(Random& random) {
+  return (random.OneIn(2) ? "tifs-volume:///dev/sda?root=r&" : "tifs-volume://file:/x?") +
+         MakeParameters(random);
 }
 
 // NAME=VALUE settings, one a line.
@@ -237,6 +295,8 @@ constexpr Target kTargets[] = {
     {"mount_options", RunMountOptions, MakeMountOptions},
     {"host_port", RunHostPort, MakeHostPort},
     {"device_name", RunDeviceName, MakeDeviceName},
+    {"volume_query", RunVolumeQuery, MakeVolumeQuery},
+    {"volume_uri", RunVolumeUri, MakeVolumeUri},
     {"io_settings", RunIoSettings, MakeIoSettings},
     {"escapes", RunEscapes, MakeText},
 };
