@@ -2,6 +2,7 @@
 #
 #   make          build everything into build/
 #   make run      install what is missing, build, format ./tifs-data if there is none, mount it at ./mnt
+#   make run-cluster  the same on PD and a TiKV-protocol store on this machine, mounted at ./mnt1 and ./mnt2
 #   make test     install what is missing, build, run the suite (short lengths)
 #   make test-all the same at full length
 #   make asan     build and run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -18,7 +19,7 @@ export CCACHE_BASEDIR ?= $(CURDIR)
 export CCACHE_NOHASHDIR ?= 1
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 
-.PHONY: all build configure run test test-all asan tsan package format clean setup setup-test
+.PHONY: all build configure run run-cluster test test-all asan tsan package format clean setup setup-test
 all: build
 
 configure:
@@ -37,6 +38,11 @@ run: setup
 	@$(MAKE) --no-print-directory configure
 	cmake --build $(BUILD_DIR) --target tifs
 	@tools/run $(BUILD_DIR)
+
+run-cluster: setup
+	@$(MAKE) --no-print-directory configure
+	cmake --build $(BUILD_DIR) --target tifs
+	@tools/run_cluster $(BUILD_DIR)
 
 test: setup-test
 	@tools/suite --build-dir $(BUILD_DIR)
