@@ -338,8 +338,8 @@ Result<FileSystemUsage> FileSystem::Statfs() {
     TRY(mount.space.RefreshOthers());
     const kv::SpaceUsage below = TRY(core_->mount.store.Space());
     const SpaceAccount::Limits& limits = mount.space.limits();
-    const uint64_t total = limits.bytes != 0 ? limits.bytes : below.total_bytes;
     const uint64_t free = core_->FreeBytes(below);
+    const uint64_t total = limits.bytes != 0 ? limits.bytes : std::max(below.total_bytes, free);
     const uint64_t used_inodes = mount.space.used_inodes();
     FileSystemUsage usage;
     usage.block_size_bytes = 4096;

@@ -108,8 +108,9 @@ class FileSystem::Core {
   // What files may still take, of the limit and of the medium.
   uint64_t FreeBytes(const kv::SpaceUsage& below) const {
     const uint64_t limit = mount.space.limits().bytes;
-    const uint64_t below_free =
+    uint64_t below_free =
         below.available_bytes - std::min(below.available_bytes, SpaceAccount::kMediumReserveBytes);
+    if (below.total_bytes == 0) below_free = kUnknownFreeBytes;
     if (limit == 0) return below_free;
     return std::min(limit - std::min(limit, mount.space.used_bytes()), below_free);
   }
@@ -281,6 +282,8 @@ class FileSystem::Core {
 
   bool MayGetRoom() const { return mount.session != nullptr && !mount.session->is_alone(); }
 
+  // What is said to be free below where that is not known.
+  static constexpr uint64_t kUnknownFreeBytes = uint64_t{1} << 40;
   // How long an operation that finds no room waits for it, and how often it looks.
   static constexpr auto kRoomPatience = std::chrono::seconds(5);
   static constexpr auto kRoomInterval = std::chrono::milliseconds(250);

@@ -22,11 +22,6 @@ Result<uint64_t> DecodeNextInode(std::string_view value) {
   return next;
 }
 
-void InodeAllocator::SetShard(uint16_t shard) {
-  MutexLock lock(mutex_);
-  shard_ = shard;
-}
-
 Result<uint64_t> InodeAllocator::FirstOf(kv::Transaction& txn, uint16_t shard) const {
   if (shard == 0) return Error(ErrorCode::kCorrupt, "next inode is missing");
   const uint64_t begin = uint64_t{shard} << Schema::kInodeShardBits;

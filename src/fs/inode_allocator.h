@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "base/result.h"
@@ -21,7 +22,7 @@ class InodeAllocator {
 
   Result<InodeNumber> Allocate();
   // Where the next range is taken from: below Schema::kInodeShards.
-  void SetShard(uint16_t shard);
+  void SetShard(uint16_t shard) { shard_ = shard; }
 
  private:
   static constexpr uint64_t kRange = 8192;
@@ -34,7 +35,7 @@ class InodeAllocator {
   Mutex mutex_;
   uint64_t next_ GUARDED_BY(mutex_) = 0;
   uint64_t end_ GUARDED_BY(mutex_) = 0;
-  uint16_t shard_ GUARDED_BY(mutex_) = 0;
+  std::atomic<uint16_t> shard_{0};
 };
 
 // The value of Schema::NextInode: the first number that was never handed to a range.

@@ -162,15 +162,23 @@ void Session::WantBeat() {
 }
 
 Status Session::Beat() {
-  MutexLock beating(beat_mutex_);
   if (dead_) {
-    if (listener_ != nullptr) listener_->SessionDied();
-    TRY(JoinLocked());
+    TRY(JoinAnew());
   } else {
+    MutexLock beating(beat_mutex_);
     TRY(BeatOnce());
   }
   if (listener_ != nullptr) listener_->SessionMoved();
   return {};
+}
+
+Status Session::JoinAnew() {
+  MutexLock joining(join_mutex_);
+  if (!dead_) return {};
+  // Not under the heartbeats' mutex, which what is under way may need to come to its end.
+  if (listener_ != nullptr) listener_->SessionDied();
+  MutexLock beating(beat_mutex_);
+  return JoinLocked();
 }
 
 Status Session::BeatOnce() {

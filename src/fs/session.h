@@ -72,7 +72,7 @@ class Session {
   // at all. kStale: it is dead. kUnavailable, to be tried again: its next heartbeat is due.
   Status Admit(kv::Transaction& txn);
   // One heartbeat, or, where it is dead, joins anew. Errors: kStale (it is dead, as it finds now).
-  Status Beat() EXCLUDES(beat_mutex_);
+  Status Beat() EXCLUDES(join_mutex_, beat_mutex_);
   // Have a heartbeat made soon.
   void WantBeat() EXCLUDES(mutex_);
 
@@ -121,6 +121,7 @@ class Session {
   Status BeatOnce() REQUIRES(beat_mutex_);
   Status BeatIn(kv::Transaction& txn, Round& round) REQUIRES(beat_mutex_);
   Status JoinLocked() REQUIRES(beat_mutex_);
+  Status JoinAnew() EXCLUDES(join_mutex_, beat_mutex_);
   // Puts holds on what is open and was unlinked, by orphans that began at `from` or later.
   Status Hold(kv::Transaction& txn, SessionId id, kv::Timestamp from, Round& round)
       REQUIRES(beat_mutex_);
@@ -146,7 +147,9 @@ class Session {
   std::atomic<bool> adopt_{false};
   std::atomic<bool> usage_is_exact_{true};
 
-  Mutex beat_mutex_;  // one heartbeat at a time; before mutex_
+  // One that joins anew at a time; before whatever a transaction of the mount holds.
+  Mutex join_mutex_;
+  Mutex beat_mutex_;  // one heartbeat at a time; behind those, before mutex_
   kv::Timestamp seen_ GUARDED_BY(beat_mutex_) = 0;
   std::map<uint64_t, Watched> watched_ GUARDED_BY(beat_mutex_);
   std::chrono::nanoseconds adopted_at_ GUARDED_BY(beat_mutex_){0};

@@ -62,7 +62,8 @@ bool SpaceAccount::MediumHasRoom(int64_t growth_bytes) {
     return true;
   }
   const Result<kv::SpaceUsage> space = runner_.store().Space();
-  if (!space) return true;  // then the store itself says when it is full
+  // Then the store itself says when it is full.
+  if (!space || space->total_bytes == 0) return true;
   const uint64_t available = space->available_bytes;
   if (available < kMediumReserveBytes + static_cast<uint64_t>(growth_bytes)) return false;
   // Others use the medium as well: only a part of what is left is taken for granted.

@@ -14,9 +14,10 @@ class SmallMedium : public kv::ForwardingStore {
   using ForwardingStore::ForwardingStore;
   Result<kv::SpaceUsage> Space() override {
     ++asked;
-    return kv::SpaceUsage{uint64_t{1} << 40, available_bytes};
+    return kv::SpaceUsage{total_bytes, available_bytes};
   }
 
+  uint64_t total_bytes = uint64_t{1} << 40;
   uint64_t available_bytes = 0;
   int asked = 0;
 };
@@ -37,6 +38,13 @@ class SpaceAccountTest : public testing::Test {
   kv::TransactionRunner runner_{store_, clock_};
   SpaceAccount account_{runner_, schema_, {}};
 };
+
+TEST_F(SpaceAccountTest, AMediumThatNobodyKnowsYetIsNotFull) {
+  store_.available_bytes = 0;
+  EXPECT_EQ(Grow(1 << 20).error().code(), ErrorCode::kNoSpace);
+  store_.total_bytes = 0;
+  EXPECT_TRUE(Grow(1 << 20).ok());
+}
 
 TEST_F(SpaceAccountTest, GrowthLeavesAReserveOnTheMedium) {
   store_.available_bytes = SpaceAccount::kMediumReserveBytes + 8192;

@@ -125,7 +125,7 @@ class Transaction {
 
 // Bytes of the medium below the store.
 struct SpaceUsage {
-  uint64_t total_bytes = 0;
+  uint64_t total_bytes = 0;  // 0: it is not known, as of a cluster that has just started
   uint64_t available_bytes = 0;
 };
 

@@ -256,7 +256,7 @@ class TestBed:
         if self.is_reference:
             self.reference_root = self._new_tree(self.directory)
         if self.tikv:
-            self._cluster = TikvCluster(self.tikv)
+            self._cluster = TikvCluster(self.tikv, self.root)
             self.pd = self._cluster.pd
         return self
 
@@ -269,12 +269,12 @@ class TestBed:
             except MountFailure as failure:
                 failures.append(str(failure))
         self._mounts.clear()
+        if self._cluster:
+            self._cluster.stop()
         if not wait_until(lambda: not processes_naming(self.root), UNMOUNT_DEADLINE_S):
             left = processes_naming(self.root)
             kill_all(left)
             failures.append(f"processes were left running: {left}")
-        if self._cluster:
-            self._cluster.stop()
         shutil.rmtree(self.root, ignore_errors=True)
         if self.is_reference:
             shutil.rmtree(self.reference_root, ignore_errors=True)
