@@ -1,13 +1,13 @@
 #include "kv/tikv/garbage_collector.h"
 
 #include <algorithm>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/coding.h"
 #include "base/random.h"
-#include "kv/run_transaction.h"
 
 namespace tifs::kv::tikv {
 namespace {
@@ -100,33 +100,34 @@ Status PutRecord(Transaction& transaction, const Record& record) {
 
 // Whether this client is elected; then its lease is renewed, and `record` says what is known.
 Result<bool> GarbageCollector::Elect(uint64_t now_ms, Timestamp current, Record& record) {
-  TransactionRunner runner(board_, environment_.clock);
-  return runner.Run([&](Transaction& transaction) -> Result<bool> {
-    record = {};
-    const std::optional<Value> value = TRY(transaction.Get(kRecordKey));
-    if (value) record = TRY(ParseRecord<Record>(value->view()));
-    if (record.leader != id_ && record.lease_until_ms > now_ms) return false;
-    record.leader = id_;
-    record.lease_until_ms = now_ms + static_cast<uint64_t>(options_.lease.count());
-    if (record.seen_safe_point != current || record.seen_at_ms == 0) {
-      record.seen_safe_point = current;
-      record.seen_at_ms = now_ms;
-    }
-    TRY(PutRecord(transaction, record));
-    return true;
-  });
+  // Once only: a step that fails is repeated by the next, and one that retried would not end when
+  // the client closes.
+  const std::unique_ptr<Transaction> transaction = TRY(board_.Begin());
+  const std::optional<Value> value = TRY(transaction->Get(kRecordKey));
+  if (value) record = TRY(ParseRecord<Record>(value->view()));
+  if (record.leader != id_ && record.lease_until_ms > now_ms) return false;
+  record.leader = id_;
+  record.lease_until_ms = now_ms + static_cast<uint64_t>(options_.lease.count());
+  if (record.seen_safe_point != current || record.seen_at_ms == 0) {
+    record.seen_safe_point = current;
+    record.seen_at_ms = now_ms;
+  }
+  TRY(PutRecord(*transaction, record));
+  Status committed = transaction->Commit();
+  if (committed) return true;
+  if (committed.error().code() == ErrorCode::kConflict) return false;  // another was quicker
+  return std::move(committed).error();
 }
 
 Status GarbageCollector::Note(Timestamp safe_point) {
-  TransactionRunner runner(board_, environment_.clock);
-  return runner.Run([&](Transaction& transaction) -> Status {
-    const std::optional<Value> value = TRY(transaction.Get(kRecordKey));
-    if (!value) return Error(ErrorCode::kUnavailable, "tikv: gc", "its record is gone");
-    Record record = TRY(ParseRecord<Record>(value->view()));
-    if (record.leader != id_) return Error(ErrorCode::kUnavailable, "tikv: gc", "deposed");
-    record.own_safe_point = safe_point;
-    return PutRecord(transaction, record);
-  });
+  const std::unique_ptr<Transaction> transaction = TRY(board_.Begin());
+  const std::optional<Value> value = TRY(transaction->Get(kRecordKey));
+  if (!value) return Error(ErrorCode::kUnavailable, "tikv: gc", "its record is gone");
+  Record record = TRY(ParseRecord<Record>(value->view()));
+  if (record.leader != id_) return Error(ErrorCode::kUnavailable, "tikv: gc", "deposed");
+  record.own_safe_point = safe_point;
+  TRY(PutRecord(*transaction, record));
+  return transaction->Commit();
 }
 
 // The first locks at `begin` and after it, of one region or less, made at `limit` or before.
