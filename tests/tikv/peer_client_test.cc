@@ -168,7 +168,7 @@ TEST_F(PeerClientTest, EndsWhatADeadClientLeft) {
     TikvOptions options = options_;
     options.one_phase = false;
     options.async_commit = async_commit;
-    options.operation_timeout = std::chrono::milliseconds(300);
+    options.operation_timeout = std::chrono::seconds(1);
     auto store = peers_.Open(options_);
     Put(*store, {{"A", "before both"}, {"a", "old"}, {"z", "old"}});
     // Its prewrites are executed and its commit never is.

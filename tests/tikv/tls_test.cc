@@ -65,7 +65,7 @@ class TlsTest : public ::testing::Test {
   Result<std::unique_ptr<TikvKv>> Open(const TlsOptions& tls) {
     TikvOptions options;
     options.pd_addresses = {cluster_.AddressOf({Node::Kind::kPd, 0})};
-    options.operation_timeout = milliseconds(400);
+    options.operation_timeout = milliseconds(1000);
     return TikvKv::Open(options, Must(kv::tikv::MakeTlsTransport(tls)), SystemClock());
   }
   std::string Refusal(const TlsOptions& tls) {
@@ -118,7 +118,7 @@ TEST_F(TlsTest, AServerRefusesStrangers) {
   // Without TLS there is no answer, either.
   TikvOptions options;
   options.pd_addresses = {cluster_.AddressOf({Node::Kind::kPd, 0})};
-  options.operation_timeout = milliseconds(400);
+  options.operation_timeout = milliseconds(1000);
   EXPECT_FALSE(TikvKv::Open(options, kv::tikv::MakeGrpcTransport(), SystemClock()));
 }
 

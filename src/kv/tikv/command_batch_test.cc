@@ -187,7 +187,7 @@ TEST_F(CommandBatchTest, ASilentStreamIsGivenUpWithAllThatWasSentOnIt) {
 }
 
 TEST_F(CommandBatchTest, OneLateAnswerDoesNotBreakAStreamThatIsHeard) {
-  Get& late = Send("a", milliseconds(50));
+  Get& late = Send("a", milliseconds(1000));
   stream(0).listener->OnWritten();
   Get& answered = Send("b");
   Answer(stream(0), 1);
