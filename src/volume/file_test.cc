@@ -270,5 +270,17 @@ TEST_F(FileTest, AReopenedFileThatWasNotSyncedIsFlushedBySync) {
   EXPECT_GE(volume_->Counts().flushes, flushes + 2);
 }
 
+TEST_F(FileTest, WhoReadsADeletedFileReadsItAfterItsWriterHasClosed) {
+  Write("old", std::string(4 * unit_bytes_, 'x'));  // somebody else's bytes in the extents
+  ASSERT_TRUE(root_->Unlink("old").ok());
+  ASSERT_TRUE(volume_->Sync().ok());
+  auto writer = Create("f");
+  ASSERT_TRUE(writer->Append("never synced").ok());
+  auto reader = root_->Open("f", {}).value();
+  ASSERT_TRUE(root_->Unlink("f").ok());
+  ASSERT_TRUE(writer->Close().ok());
+  EXPECT_EQ(Read(*reader), "never synced");
+}
+
 }  // namespace
 }  // namespace tifs::volume

@@ -25,12 +25,13 @@ OpenFile::~OpenFile() {
 void OpenFile::AddWriter(bool has_unsynced) {
   if (has_unsynced) inherits_unsynced_ = true;
   ++writers_;
+  ++writers_ever_;
   core_->read_ahead().Forget(inode_.number);
 }
 
 Status OpenFile::CloseWriter() {
   ExclusiveLock lock(lock_);
-  if (--writers_ != 0) return {};
+  if (--writers_ != 0) return pending_.Await();
   return FinishWriting();
 }
 
@@ -54,11 +55,13 @@ Status OpenFile::FinishWriting() {
     MutexLock tables(core_->tables());
     is_deleted = inode_.names() == 0;
   }
+  // An orphan gets no new handles, so nobody will read what the only one leaves.
+  const bool is_wanted = !is_deleted || weak_from_this().use_count() > 1;
   Status written;
-  if (!is_deleted && !IsLogged()) {
+  if (is_wanted && !IsLogged()) {
     written = core_->CheckWritable();
     if (written) written = Spill(true);
-  } else if (!is_deleted && has_logged_tail_) {
+  } else if (is_wanted && has_logged_tail_) {
     written = Spill(true);
   }
   if (Status behind = pending_.Await(); written) written = std::move(behind);
@@ -176,6 +179,9 @@ Status OpenFile::WriteBack() {
 }
 
 Status OpenFile::WriteLogged() {
+  // Looked at before the lock, which a writer may hold for long; while it is false, all that the
+  // journal has is on the device, or the volume is latched.
+  if (!has_logged_tail_) return {};
   ExclusiveLock lock(lock_);
   if (!has_logged_tail_) return {};
   TRY(Spill(true));

@@ -64,6 +64,8 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
   uint64_t size_bytes() const { return inode_.size_bytes.load(std::memory_order_acquire); }
   FileStat Stat() EXCLUDES(lock_);
   bool has_writers() const { return writers_ != 0; }
+  // How many have come until now.
+  uint64_t writers_ever() const { return writers_ever_; }
   uint64_t inode_number() const { return inode_.number; }
   VolumeCore& core() { return *core_; }
 
@@ -125,8 +127,9 @@ class OpenFile : public std::enable_shared_from_this<OpenFile> {
   // A number of a record; before it is durable nothing is written to the extents. 0: none.
   uint64_t barrier_ GUARDED_BY(lock_);
   // The journal has bytes that only the buffer has besides.
-  bool has_logged_tail_ GUARDED_BY(lock_) = false;
+  std::atomic<bool> has_logged_tail_{false};
   std::atomic<uint32_t> writers_{0};
+  std::atomic<uint64_t> writers_ever_{0};
   // A writer came that inherits unsynced bytes; set under the tables' lock, before it can write.
   std::atomic<bool> inherits_unsynced_{false};
 

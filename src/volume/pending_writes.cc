@@ -15,22 +15,23 @@ PendingWrites::~PendingWrites() {
 
 Status PendingWrites::Write(uint64_t offset_bytes, block::DmaBuffer buffer,
                             std::vector<block::IoRequest> requests) {
-  {
-    MutexLock lock(mutex_);
-    while (in_flight_ >= kMost) finished_.Wait(mutex_);
-    if (!failed_) return failed_.error().Clone();
-    ++in_flight_;
-  }
   const block::IoClass io_class = block::IoScope::CurrentClass();
-  if (block::IoCounter* instance = block::IoScope::CurrentInstance()) {
-    instance->Add(io_class, block::IoKind::kWrite, buffer.size());
-  }
+  const uint64_t size_bytes = buffer.size();
   TransferThreads::Task task = [this, offset_bytes, io_class, buffer = std::move(buffer),
                                 requests = std::move(requests)]() mutable {
     const block::IoScope scope(io_class, &threads_.counted_elsewhere());
     const Status written = disk_.RunWrites(requests);
     Finish(offset_bytes, std::move(buffer), written);
   };
+  {
+    MutexLock lock(mutex_);
+    while (in_flight_ >= kMost) finished_.Wait(mutex_);
+    if (!failed_) return failed_.error().Clone();
+    ++in_flight_;
+  }
+  if (block::IoCounter* instance = block::IoScope::CurrentInstance()) {
+    instance->Add(io_class, block::IoKind::kWrite, size_bytes);
+  }
   if (threads_.TryRun(task)) return {};
   task();
   return AwaitUpTo(offset_bytes + 1);

@@ -25,6 +25,7 @@ struct ReadAhead::Piece {
 };
 
 Result<size_t> ReadAhead::Read(OpenFile& file, uint64_t offset_bytes, std::span<char> out) {
+  TRY(file.core().CheckReadable());
   const std::shared_ptr<Piece> piece = Take(file, offset_bytes);
   if (out.size() >= kLeastBytes) Start(file, offset_bytes + out.size(), out.size());
   size_t copied = 0;
@@ -69,6 +70,7 @@ bool ReadAhead::HasRoom() {
 }
 
 void ReadAhead::Start(OpenFile& file, uint64_t offset_bytes, size_t size_bytes) {
+  const uint64_t writers = file.writers_ever();
   const uint64_t end = file.size_bytes();
   if (offset_bytes >= end || file.has_writers()) return;
   {
@@ -99,8 +101,9 @@ void ReadAhead::Start(OpenFile& file, uint64_t offset_bytes, size_t size_bytes) 
   };
   if (!threads_.TryRun(task)) return;
   MutexLock lock(mutex_);
-  // A writer that comes after this look forgets the piece.
-  if (file.has_writers()) return;
+  // A writer that comes after this look forgets the piece; of one that was here, it may be stale.
+  if (file.has_writers() || file.writers_ever() != writers) return;
+  if (pieces_.size() >= kMostPieces) return;
   piece->started_at = reads_;
   pieces_.push_back(std::move(piece));
 }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <system_error>
 #include <utility>
 
 namespace tifs::volume {
@@ -13,7 +14,11 @@ bool TransferThreads::TryRun(Task& task) {
     --idle_;
     given_.NotifyOne();
   } else if (threads_.size() < most_) {
-    threads_.emplace_back([this] { Run(); });
+    try {
+      threads_.emplace_back([this] { Run(); });
+    } catch (const std::system_error&) {
+      return false;  // no more threads are to be had
+    }
   } else {
     return false;
   }
