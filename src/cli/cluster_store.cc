@@ -150,7 +150,9 @@ Status ClusterStore::DeleteKeys() {
 Status ClusterStore::Destroy() {
   if (!entry_) return NotFormatted(uri_, "there is no file system of that name");
   const auto destroy = [&]() -> Status {
-    if (entry_->state == State::kReady) TRY(CloseForGood());
+    // Whatever the table says: who was interrupted, or is about to find out that it is mounted, may
+    // have written that.
+    TRY(CloseForGood());
     TRY(DeleteKeys());
     TRY(names_->Remove(*entry_));
     entry_.reset();

@@ -68,7 +68,9 @@ void Background::Run() {
         mount_.leftovers.Pause(mount_.clock, kRetryInterval);
       }
     } else if (more && !*more) {
-      if (tidy_at) {
+      if (mount_.read_only) {
+        mount_.leftovers.AwaitWake();
+      } else if (tidy_at) {
         mount_.leftovers.Wait(mount_.clock, *tidy_at - now);
       } else {
         mount_.leftovers.Wait();

@@ -121,6 +121,7 @@ class FileSystem::Core {
     for (bool freed = false;; freed = true) {
       const Entry file =
           TRY(Query(mount, context, [&](Operation& op) { return ops::GetAttributes(op, inode); }));
+      if (mount.session != nullptr) TRY(mount.space.RefreshOthers());
       const uint64_t has = std::min(file.attributes.allocated_bytes, length_bytes);
       if (length_bytes - has <= FreeBytes(TRY(mount.store.Space()))) return {};
       if (freed || !MayFreeSpace()) return Error(ErrorCode::kNoSpace, "fallocate");

@@ -38,6 +38,13 @@ void LeftoverQueue::Wait() {
   idle_ = woken_ = idle_woken_ = false;
 }
 
+void LeftoverQueue::AwaitWake() {
+  MutexLock lock(mutex_);
+  idle_ = true;
+  while (!woken_ && !idle_woken_) changed_.Wait(mutex_);
+  idle_ = woken_ = idle_woken_ = false;
+}
+
 void LeftoverQueue::Wake() {
   MutexLock lock(mutex_);
   woken_ = true;

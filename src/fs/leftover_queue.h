@@ -32,6 +32,8 @@ class LeftoverQueue {
   void Pause(Clock& clock, std::chrono::nanoseconds timeout);
   // Waits without a time limit; WakeIdle ends it too.
   void Wait();
+  // Waits for Wake or WakeIdle, whatever there is to do: nobody may do it.
+  void AwaitWake();
   void Wake();
   // There is something to do in time: wakes who waits without a limit, nobody else.
   void WakeIdle();

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 namespace tifs::fs {
 namespace {
 
@@ -55,6 +59,22 @@ TEST(LeftoverQueueTest, AWakeEndsOneWaitOrPause) {
   EXPECT_EQ(clock.Monotonic(), start);
   queue.Pause(clock, kTimeout);
   EXPECT_EQ(clock.Monotonic(), start + kTimeout);
+}
+
+TEST(LeftoverQueueTest, WhoMayNotWorkIsWokenByNothingThatIsPushed) {
+  LeftoverQueue queue;
+  queue.Push({.begun = 1, .inode = {7}});
+  std::atomic<bool> woken = false;
+  std::thread waiter([&] {
+    queue.AwaitWake();
+    woken = true;
+  });
+  queue.Push({.begun = 2, .inode = {8}});
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(woken);
+  queue.Wake();
+  waiter.join();
+  EXPECT_EQ(queue.size(), 2U);
 }
 
 }  // namespace

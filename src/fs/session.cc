@@ -269,6 +269,11 @@ void Session::Apply(const Round& round) {
 // --- the others ---
 
 void Session::Watch(const std::vector<SessionRecord>& all) {
+  // Who could not look himself, as while the store was away, cannot tell who was silent.
+  const auto looked_before = std::exchange(watched_at_, clock_.Monotonic());
+  if (watched_at_ - looked_before > options_.timeout / 2) {
+    for (auto& [id, watched] : watched_) watched.since = watched_at_;
+  }
   std::vector<SessionId> dead;
   const bool first = std::ranges::none_of(all, [this](const SessionRecord& other) {
     return other.id < id() && other.state == SessionState::kAlive;

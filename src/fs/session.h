@@ -152,6 +152,7 @@ class Session {
   Mutex beat_mutex_;  // one heartbeat at a time; behind those, before mutex_
   kv::Timestamp seen_ GUARDED_BY(beat_mutex_) = 0;
   std::map<uint64_t, Watched> watched_ GUARDED_BY(beat_mutex_);
+  std::chrono::nanoseconds watched_at_ GUARDED_BY(beat_mutex_){0};
   std::chrono::nanoseconds adopted_at_ GUARDED_BY(beat_mutex_){0};
 
   mutable Mutex mutex_;

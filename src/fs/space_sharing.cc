@@ -140,8 +140,10 @@ Status SpaceAccount::MaintainReservation() {
   record_inodes_.store(INT64_MIN);
   const int64_t bytes = bytes_;
   const int64_t inodes = inodes_;
-  const int64_t new_bytes = give_back ? bytes : std::min(old_bytes, bytes + spare_bytes);
-  const int64_t new_inodes = give_back ? inodes : std::min(old_inodes, inodes + spare_inodes);
+  // Never more than before: only Reserve looks at the limit. Some who wait for the mutex are
+  // counted.
+  const int64_t new_bytes = std::min(old_bytes, give_back ? bytes : bytes + spare_bytes);
+  const int64_t new_inodes = std::min(old_inodes, give_back ? inodes : inodes + spare_inodes);
   Status stored = StoreReservation(new_bytes, new_inodes);
   // An outcome that is not known has not been reported: the record says either.
   record_bytes_.store(stored ? new_bytes : std::min(old_bytes, new_bytes));

@@ -124,11 +124,17 @@ class SharedTest : public ::testing::Test {
       (work(mounts), ...);
     }
   }
-  // Time goes by without a sign of life of anybody but `watcher`, which takes the others for dead.
-  void LetOthersDie(SharedMount& watcher) {
+  // Time goes by without a sign of life of anybody but `watcher`, which marks the others as dead.
+  void LetOthersBeSilent(SharedMount& watcher) {
     Must(watcher->Beat());
-    clock_.Advance(kTimeout * 12 / 10);
-    Must(watcher->Beat());  // marks them
+    for (int i = 0; i < 4; ++i) {
+      clock_.Advance(kTimeout * 3 / 10);
+      Must(watcher->Beat());
+    }
+  }
+  // And ends them.
+  void LetOthersDie(SharedMount& watcher) {
+    LetOthersBeSilent(watcher);
     Must(watcher->Beat());  // finds them marked
     while (Must(watcher->RunBackgroundStep())) {
     }

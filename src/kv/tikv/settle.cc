@@ -34,6 +34,13 @@ Result<LockPiece> ScanLocks(RegionSender& sender, const std::string& begin, cons
       TRY(RegionSender::WaitAfter(call, backoff));
       continue;
     }
+    // A lock that its store has in memory only, while it is being prewritten: soon it is a lock
+    // that the scan tells of, or none.
+    if (call.response.error().has_locked()) {
+      TRY(backoff.Wait(BackoffKind::kLock,
+                       Error(ErrorCode::kUnavailable, "tikv: settle", "locked")));
+      continue;
+    }
     if (call.response.has_error()) return ErrorOfKey(call.response.error(), "tikv: scan locks");
     for (kvrpcpb::LockInfo& lock : *call.response.mutable_locks()) {
       piece.locks.push_back(std::move(lock));
