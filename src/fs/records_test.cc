@@ -6,39 +6,10 @@
 
 #include "fs/data/block_value.h"
 #include "fs/inode_allocator.h"
+#include "fs/persisted_bytes_test_help.h"
 
 namespace tifs::fs {
 namespace {
-
-// Spaces and line ends are for the reader.
-std::string FromHex(std::string_view hex) {
-  std::string bytes;
-  std::string digits;
-  for (char c : hex) {
-    if (c == ' ') continue;
-    digits.push_back(c);
-    if (digits.size() < 2) continue;
-    bytes.push_back(static_cast<char>(std::stoi(digits, nullptr, 16)));
-    digits.clear();
-  }
-  return bytes;
-}
-
-// Each strict beginning of a value is refused, and so is every other version.
-template <typename Decode>
-void ExpectRefusesCutsAndVersions(const std::string& value, ErrorCode version_error,
-                                  Decode decode) {
-  for (size_t size = 0; size < value.size(); ++size) {
-    EXPECT_FALSE(decode(std::string_view(value).substr(0, size)).ok()) << size << " bytes";
-  }
-  for (int version : {0, 2, 255}) {
-    std::string other = value;
-    other[0] = static_cast<char>(version);
-    const auto decoded = decode(other);
-    ASSERT_FALSE(decoded.ok());
-    EXPECT_EQ(decoded.error().code(), version_error);
-  }
-}
 
 template <typename Record>
 void ExpectCorrupt(const Result<Record>& decoded) {

@@ -4,24 +4,12 @@
 
 #include <string>
 
+#include "fs/persisted_bytes_test_help.h"
+
 namespace tifs::fs {
 namespace {
 
 constexpr uint64_t kSeed = 0x0123456789abcdef;
-
-// Spaces are for the reader.
-std::string FromHex(std::string_view hex) {
-  std::string bytes;
-  std::string digits;
-  for (char c : hex) {
-    if (c == ' ') continue;
-    digits.push_back(c);
-    if (digits.size() < 2) continue;
-    bytes.push_back(static_cast<char>(std::stoi(digits, nullptr, 16)));
-    digits.clear();
-  }
-  return bytes;
-}
 
 std::string Bytes(const Key& key) { return std::string(key.view()); }
 
