@@ -48,7 +48,7 @@ Session::Session(kv::Store& store, Clock& clock, const Schema& schema, HandleTab
       runner_(store, clock, BeatRetry(options_)) {}
 
 kv::Timestamp Session::Ahead(kv::Timestamp timestamp, milliseconds time) const {
-  const auto ahead = const_cast<kv::TransactionRunner&>(runner_).store().Ahead(timestamp, time);
+  const auto ahead = runner_.store().Ahead(timestamp, time);
   CHECK(ahead.has_value());
   return *ahead;
 }

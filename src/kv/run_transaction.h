@@ -79,7 +79,7 @@ class TransactionRunner {
   using Admission = std::function<Status(Transaction&)>;
   void SetAdmission(Admission admission) { admission_ = std::move(admission); }
 
-  Store& store() { return store_; }
+  Store& store() const { return store_; }
   const TransactionMetrics& metrics() const { return metrics_; }
 
  private:

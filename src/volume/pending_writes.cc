@@ -29,9 +29,7 @@ Status PendingWrites::Write(uint64_t offset_bytes, block::DmaBuffer buffer,
     if (!failed_) return failed_.error().Clone();
     ++in_flight_;
   }
-  if (block::IoCounter* instance = block::IoScope::CurrentInstance()) {
-    instance->Add(io_class, block::IoKind::kWrite, size_bytes);
-  }
+  TransferThreads::CountForCaller(block::IoKind::kWrite, size_bytes);
   if (threads_.TryRun(task)) return {};
   task();
   return AwaitUpTo(offset_bytes + 1);

@@ -37,9 +37,7 @@ Result<size_t> ReadAhead::Read(OpenFile& file, uint64_t offset_bytes, std::span<
   }
   if (copied != 0) {
     std::memcpy(out.data(), piece->buffer.data() + (offset_bytes - piece->offset_bytes), copied);
-    if (block::IoCounter* instance = block::IoScope::CurrentInstance()) {
-      instance->Add(block::IoScope::CurrentClass(), block::IoKind::kRead, copied);
-    }
+    TransferThreads::CountForCaller(block::IoKind::kRead, copied);
   }
   if (copied == out.size()) return copied;
   return copied + TRY(file.ReadAt(offset_bytes + copied, out.subspan(copied)));

@@ -26,6 +26,11 @@ bool TransferThreads::TryRun(Task& task) {
   return true;
 }
 
+void TransferThreads::CountForCaller(block::IoKind kind, uint64_t bytes) {
+  block::IoCounter* const instance = block::IoScope::CurrentInstance();
+  if (instance != nullptr) instance->Add(block::IoScope::CurrentClass(), kind, bytes);
+}
+
 void TransferThreads::Run() {
   pthread_setname_np(pthread_self(), "volume-transfer");
   while (true) {

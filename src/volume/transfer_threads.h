@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <thread>
@@ -28,8 +29,10 @@ class TransferThreads {
   // says by an IoScope what it is for.
   bool TryRun(Task& task) EXCLUDES(mutex_);
   // The instance of those scopes: the one that a transfer is for counts it where the task is given
-  // out or its outcome is used, since it may be gone when the task runs.
+  // out or its outcome is used (CountForCaller), since it may be gone when the task runs.
   block::IoCounter& counted_elsewhere() { return counted_elsewhere_; }
+  // Counts for the calling thread's instance what a task transfers.
+  static void CountForCaller(block::IoKind kind, uint64_t bytes);
   // Returns when all tasks are done and the threads are gone; none is taken any more. Idempotent;
   // not from a task.
   void Stop() EXCLUDES(mutex_);
